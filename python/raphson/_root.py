@@ -1,0 +1,138 @@
+"""The public face of `raphson.root`: one call for all methods for systems of equations."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from raphson import _core
+
+_METHODS = {"newton": _core.root_newton}
+
+
+def root(
+    fun: Callable[..., Any],
+    x0: ArrayLike,
+    args: Any = (),
+    method: str = "newton",
+    jac: Callable[..., Any] | bool | str | None = None,
+    tol: float | None = None,
+    callback: Callable[[Any, Any], Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Any:
+    r"""
+    Find a root of a system of as many equations as unknowns, real or complex.
+
+    Parameters
+    ----------
+    fun : callable ``fun(x, *args)``
+        The residual F(x). It gets an array of the kind, shape and dtype of `x0` (float64 for
+        lists, ints and float64; float32 and complex types stay what they are; a JAX array gives
+        JAX arrays) and returns as many values, in any shape.
+    x0 : array_like
+        Starting point, of any shape; finite.
+    args : tuple, optional
+        Further arguments of `fun` and `jac`.
+    method : {'newton'}, optional
+        The solver.
+    jac : callable, bool or {'2-point', '3-point', 'cs'}, optional
+        The Jacobian J, with ``J[i, j]`` the derivative of value i of F with respect to element j
+        of x, both in C order: a callable ``jac(x, *args)``; True if `fun` returns the pair
+        ``(F, J)``; or how to approximate it: by finite differences ('2-point', the default, or
+        '3-point') or by the complex step ('cs', for a real `x0` and a `fun` that is analytic and
+        takes complex arrays). J is an array of shape ``(x.size, x.size)`` or
+        ``F.shape + x.shape``, or a scipy.sparse matrix or array, which SciPy's sparse LU factors.
+    tol : float, optional
+        The same as the option ``xtol``.
+    callback : callable ``callback(x, f)``, optional
+        Called after every iteration with the new point and its residual. Raising StopIteration
+        in it ends the solve.
+    options : dict, optional
+        Options of the method, see Notes.
+
+    Returns
+    -------
+    scipy.optimize.OptimizeResult
+        ``x`` (the root; without success the point with the smallest residual), ``fun`` (the
+        residual there), ``success``, ``status``, ``message``, ``jac`` (the last Jacobian used),
+        ``nit``, ``nfev`` (all calls of `fun`, those for finite differences included), ``njev``.
+
+    Raises
+    ------
+    ValueError
+        If an argument or option has a value, or a callable returns an array of a shape, that does
+        not fit; if `method` is not one of ours.
+    TypeError
+        If an argument or what a callable returns is not of the expected type.
+
+    See Also
+    --------
+    newton : Newton's method for one equation.
+    scipy.optimize.root : The other methods of SciPy.
+
+    Notes
+    -----
+    **Method 'newton'** solves :math:`J(x)\,d = -F(x)` in each iteration and moves along the
+    Newton step d, see [1]_. By default a line search [2]_ shortens steps that do not reduce
+    :math:`\|F\|_2`, so that starts from which plain Newton diverges still converge, or end with
+    a reason. Its options:
+
+    ``xtol`` : float, default ``eps**0.75`` (1.8e-12 in double precision)
+        A point is a root if the next step with the same Jacobian would be no longer than
+        :math:`\tau = \mathrm{xtol}\,(\mathrm{xtol} + \|x\|_\infty)`, and the residual is what
+        an error of that size in x explains, :math:`|F_i| \le \tau\,\|J_i\|_1`.
+    ``ftol`` : float, default 0
+        A point is a root if :math:`\|F\|_\infty \le \mathrm{ftol}`.
+    ``maxiter`` : int, default 100
+        Largest number of iterations.
+    ``line_search`` : {'armijo', None}, default 'armijo'
+        None is plain Newton.
+    ``diff_step`` : float, optional
+        Relative step of the approximations of J.
+
+    ======  =======  ==========================================================
+    status  success  meaning
+    ======  =======  ==========================================================
+    1       True     residual within ``ftol``
+    2       True     next step and residual within ``xtol``
+    0       False    ``maxiter`` iterations were not enough
+    -1      False    the Jacobian is singular
+    -2      False    the Jacobian has NaN or inf
+    -3      False    the residual has NaN or inf
+    -4      False    no step along the Newton direction reduces the residual
+    -5      False    stopped by the callback
+    ======  =======  ==========================================================
+
+    References
+    ----------
+    .. [1] C. T. Kelley, "Solving Nonlinear Equations with Newton's Method", SIAM, 2003.
+    .. [2] J. E. Dennis, R. B. Schnabel, "Numerical Methods for Unconstrained Optimization and
+       Nonlinear Equations", SIAM, 1996, algorithm A6.3.1.
+
+    Examples
+    --------
+    Where the curves :math:`e^x + y = 2` and :math:`x^2 + 2y^2 = 6` meet:
+
+    >>> import numpy as np
+    >>> import raphson
+    >>> def fun(v):
+    ...     x, y = v
+    ...     return [np.exp(x) + y - 2, x**2 + 2 * y**2 - 6]
+    >>> def jac(v):
+    ...     x, y = v
+    ...     return [[np.exp(x), 1], [2 * x, 4 * y]]
+    >>> solution = raphson.root(fun, [2.0, -2.0], jac=jac)
+    >>> solution.success, solution.nit
+    (True, 5)
+    >>> solution.x
+    array([ 1.24979638, -1.48963234])
+    """
+    solve = _METHODS.get(method.lower()) if isinstance(method, str) else None
+    if solve is None:
+        raise ValueError(
+            f"method must be one of {', '.join(map(repr, _METHODS))}, not {method!r}; "
+            "for other methods see scipy.optimize.root"
+        )
+    if not isinstance(args, tuple):
+        args = (args,)
+    return solve(fun, x0, args, jac, tol, callback, options)

@@ -1,0 +1,257 @@
+//! Jacobians from function values: finite differences and the complex step.
+//!
+//! Column j of J = F'(x) is one of
+//!
+//!     (F(x + hⱼeⱼ) − F(x)) / hⱼ                 two points, error O(h)
+//!     (F(x + hⱼeⱼ) − F(x − hⱼeⱼ)) / 2hⱼ         three points, error O(h²)
+//!     Im F(x + i hⱼeⱼ) / hⱼ                     complex step, error O(h²), no cancellation
+//!
+//! with |hⱼ| = r max(1, |xⱼ|), or r |xⱼ| (r where xⱼ = 0) for an r that the user chose. A quotient
+//! divides by the distance between the points as rounded, not by the h that was meant.
+//!
+//! References: J. Nocedal, S. J. Wright, "Numerical Optimization", 2nd ed., section 8.1;
+//! W. Squire, G. Trapp, "Using complex variables to estimate derivatives of real functions",
+//! SIAM Review 40(1), 1998.
+
+use ndarray::{Array2, ShapeBuilder};
+use ndarray_linalg::c64;
+
+use crate::linalg::Field;
+
+/// |h| for a component, where `usual` balances truncation and rounding and `chosen` overrides it.
+fn step_length<T: Field>(component: T, usual: f64, chosen: Option<f64>) -> f64 {
+    match (chosen, component.size()) {
+        (Some(relative), 0.0) => relative,
+        (Some(relative), size) => relative * size,
+        (None, size) => usual * size.max(1.0),
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// (F(x + h) − F(x)) / h, with h of the sign of x.
+    TwoPoint,
+    /// (F(x + h) − F(x − h)) / 2h, with positive h.
+    ThreePoint,
+}
+
+/// A finite-difference Jacobian in the making: asks for F at one displaced point after another.
+pub struct FiniteDifferences<'a, T: Field> {
+    point: &'a [T],
+    residual: &'a [T],
+    /// F(x + hⱼeⱼ), kept while F(x − hⱼeⱼ) is asked; None for two points.
+    forward: Option<Vec<T>>,
+    backward_next: bool,
+    displaced: Vec<T>,
+    lengths: Vec<f64>,
+    column: usize,
+    jacobian: Array2<T>,
+}
+
+impl<'a, T: Field> FiniteDifferences<'a, T> {
+    /// `residual` is F(x); three points use only its length.
+    pub fn new(scheme: Scheme, point: &'a [T], residual: &'a [T], chosen: Option<f64>) -> Self {
+        let usual = match scheme {
+            Scheme::TwoPoint => T::EPSILON.sqrt(),
+            Scheme::ThreePoint => T::EPSILON.cbrt(),
+        };
+        let signed_length = |&x: &T| {
+            let length = step_length(x, usual, chosen);
+            let below_zero = x.re() < T::real(0.0);
+            if scheme == Scheme::TwoPoint && below_zero { -length } else { length }
+        };
+        let mut differences = FiniteDifferences {
+            point,
+            residual,
+            forward: (scheme == Scheme::ThreePoint).then(Vec::new),
+            backward_next: false,
+            displaced: point.to_vec(),
+            lengths: point.iter().map(signed_length).collect(),
+            column: 0,
+            jacobian: Array2::zeros((residual.len(), point.len()).f()),
+        };
+        differences.displace();
+        differences
+    }
+
+    /// The point at which F is wanted; None when the Jacobian is complete.
+    pub fn ask(&self) -> Option<&[T]> {
+        (self.column < self.point.len()).then_some(&self.displaced)
+    }
+
+    /// F at the point that was asked.
+    pub fn tell(&mut self, value: &[T]) {
+        let x = self.point[self.column];
+        let length = T::of(self.lengths[self.column]);
+        match &mut self.forward {
+            None => self.finish_column(value, self.residual, (x + length) - x),
+            Some(forward) if self.backward_next => {
+                let forward = std::mem::take(forward);
+                self.finish_column(&forward, value, (x + length) - (x - length));
+                self.forward = Some(forward);
+            }
+            Some(forward) => {
+                forward.clear();
+                forward.extend_from_slice(value);
+                self.backward_next = true;
+                self.displace();
+            }
+        }
+    }
+
+    pub fn into_jacobian(self) -> Array2<T> {
+        self.jacobian
+    }
+
+    fn finish_column(&mut self, ahead: &[T], behind: &[T], width: T) {
+        let values = ahead.iter().zip(behind);
+        for (entry, (&ahead, &behind)) in
+            self.jacobian.column_mut(self.column).iter_mut().zip(values)
+        {
+            *entry = (ahead - behind).over(width);
+        }
+        self.displaced[self.column] = self.point[self.column];
+        self.column += 1;
+        self.backward_next = false;
+        self.displace();
+    }
+
+    fn displace(&mut self) {
+        if let Some(&length) = self.lengths.get(self.column) {
+            let length = T::of(if self.backward_next { -length } else { length });
+            self.displaced[self.column] = self.point[self.column] + length;
+        }
+    }
+}
+
+/// A complex-step Jacobian in the making, for a real point: asks for F at one point after another
+/// that has one component moved off the real axis.
+pub struct ComplexStep<T: Field> {
+    displaced: Vec<c64>,
+    lengths: Vec<f64>,
+    column: usize,
+    jacobian: Array2<T>,
+}
+
+impl<T: Field> ComplexStep<T> {
+    pub fn new(point: &[T], equations: usize, chosen: Option<f64>) -> Self {
+        // There is nothing to cancel, so h may be far below the rounding of x.
+        let usual = T::EPSILON;
+        let mut step = ComplexStep {
+            displaced: point.iter().map(|x| x.to_complex()).collect(),
+            lengths: point.iter().map(|&x| step_length(x, usual, chosen)).collect(),
+            column: 0,
+            jacobian: Array2::zeros((equations, point.len()).f()),
+        };
+        step.displace();
+        step
+    }
+
+    /// The point at which F is wanted; None when the Jacobian is complete.
+    pub fn ask(&self) -> Option<&[c64]> {
+        (self.column < self.lengths.len()).then_some(&self.displaced)
+    }
+
+    /// F at the point that was asked.
+    pub fn tell(&mut self, value: &[c64]) {
+        let length = self.lengths[self.column];
+        for (entry, component) in self.jacobian.column_mut(self.column).iter_mut().zip(value) {
+            *entry = T::of(component.im / length);
+        }
+        self.displaced[self.column].im = 0.0;
+        self.column += 1;
+        self.displace();
+    }
+
+    pub fn into_jacobian(self) -> Array2<T> {
+        self.jacobian
+    }
+
+    fn displace(&mut self) {
+        if let Some(&length) = self.lengths.get(self.column) {
+            self.displaced[self.column].im = length;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    fn residual<T: Field>(x: &[T]) -> Vec<T> {
+        vec![x[0] * x[1], x[0].exp(), x[1].sin() - x[0]]
+    }
+
+    fn exact<T: Field>(x: &[T]) -> Array2<T> {
+        array![[x[1], x[0]], [x[0].exp(), T::zero()], [-T::one(), x[1].cos()]]
+    }
+
+    fn error<T: Field>(jacobian: &Array2<T>, x: &[T]) -> f64 {
+        (jacobian - &exact(x)).iter().map(|e| e.size()).fold(0.0, f64::max)
+    }
+
+    fn finish<T: Field>(mut differences: FiniteDifferences<T>) -> Array2<T> {
+        while let Some(point) = differences.ask() {
+            let value = residual(point);
+            differences.tell(&value);
+        }
+        differences.into_jacobian()
+    }
+
+    #[test]
+    fn each_scheme_is_as_exact_as_it_should_be() {
+        let x = [0.7, -1.3];
+        let f = residual(&x);
+        assert!(error(&finish(FiniteDifferences::new(Scheme::TwoPoint, &x, &f, None)), &x) < 1e-7);
+        assert!(
+            error(&finish(FiniteDifferences::new(Scheme::ThreePoint, &x, &f, None)), &x) < 1e-9
+        );
+
+        let mut step: ComplexStep<f64> = ComplexStep::new(&x, f.len(), None);
+        while let Some(point) = step.ask() {
+            let value = residual(point);
+            step.tell(&value);
+        }
+        assert!(error(&step.into_jacobian(), &x) < 1e-15);
+    }
+
+    #[test]
+    fn analytic_functions_of_complex_points_have_complex_jacobians() {
+        let x = [c64::new(0.5, 0.2), c64::new(-1.0, 1.0)];
+        let f = residual(&x);
+        assert!(error(&finish(FiniteDifferences::new(Scheme::TwoPoint, &x, &f, None)), &x) < 1e-7);
+        assert!(
+            error(&finish(FiniteDifferences::new(Scheme::ThreePoint, &x, &f, None)), &x) < 1e-9
+        );
+    }
+
+    #[test]
+    fn a_chosen_step_is_relative_and_the_other_components_stay() {
+        let x = [200.0, 0.0];
+        let f = residual(&x);
+        let mut differences = FiniteDifferences::new(Scheme::TwoPoint, &x, &f, Some(1e-3));
+        assert_eq!(differences.ask(), Some(&[200.2, 0.0][..]));
+        differences.tell(&f);
+        assert_eq!(differences.ask(), Some(&[200.0, 1e-3][..]));
+        differences.tell(&f);
+        assert_eq!(differences.ask(), None);
+    }
+
+    #[test]
+    fn three_points_lie_on_both_sides() {
+        let x = [-1.0];
+        let mut differences = FiniteDifferences::new(Scheme::ThreePoint, &x, &[0.0], Some(0.5));
+        assert_eq!(differences.ask(), Some(&[-0.5][..]));
+        differences.tell(&[3.0]);
+        assert_eq!(differences.ask(), Some(&[-1.5][..]));
+        differences.tell(&[1.0]);
+        assert_eq!(differences.into_jacobian(), array![[2.0]]);
+    }
+
+    #[test]
+    fn a_complex_step_has_one_imaginary_component() {
+        let step = ComplexStep::new(&[2.0, 3.0], 1, Some(0.25));
+        assert_eq!(step.ask(), Some(&[c64::new(2.0, 0.5), c64::new(3.0, 0.0)][..]));
+    }
+}

@@ -1,0 +1,528 @@
+//! Newton's method for a system F(x) = 0 of as many equations as unknowns, real or complex.
+//!
+//! Each iteration solves the linearised system and moves along its solution, the Newton step:
+//!
+//!     J(x) d = −F(x),   x₊ = x + λ d.
+//!
+//! Plain Newton takes λ = 1. The line search (`line_search`) shortens steps that do not bring
+//! ‖F‖₂ down. It leaves the two invariances of the method alone: a linear change of the unknowns
+//! changes no iterate, and neither does scaling F.
+//!
+//! # When an iterate is a solution
+//!
+//! An iterate x₊ counts as a solution when its residual is small as it stands,
+//!
+//!     ‖F(x₊)‖∞ ≤ ftol,
+//!
+//! or when it is small in terms of x. That asks for three things, with τ = xtol (xtol + ‖x₊‖∞):
+//!
+//!     ‖d‖∞ ≤ τ / sqrt(xtol)        the step was short enough for the linearisation to hold,
+//!     J(x) c = −F(x₊), ‖c‖∞ ≤ τ    the next step would be negligible, and
+//!     |Fᵢ(x₊)| ≤ τ ‖Jᵢ(x)‖₁        the residual of each equation is what an error τ explains.
+//!
+//! The correction c is the simplified Newton step. It costs no Jacobian and no factorization, and
+//! where Newton's method converges quadratically it is the error of x₊ to first order.
+//!
+//! When rounding errors in F keep the line search from getting any lower, the last of the three
+//! decides alone between solved and stalled.
+//!
+//! References: C. T. Kelley, "Solving Nonlinear Equations with Newton's Method", SIAM, 2003;
+//! P. Deuflhard, "Newton Methods for Nonlinear Problems", Springer, 2004, section 2.1 (simplified
+//! Newton corrections).
+
+use ndarray::{Array1, ArrayView2};
+
+use super::line_search::{Backtracking, Verdict};
+use crate::linalg::Field;
+use crate::linalg::lapack::Lapack;
+use crate::linalg::lu::Lu;
+use crate::linalg::norm::{max_norm, norm};
+
+/// What the solver needs next.
+#[derive(Debug, PartialEq)]
+pub enum Ask<'a, T> {
+    /// F at this point.
+    Residual(&'a [T]),
+    /// J at the current iterate.
+    Jacobian,
+    /// The solution of J s = this, with the Jacobian that the driver has kept.
+    Solution(&'a [T]),
+    /// Nothing, but there is a new iterate to look at.
+    Report,
+    /// Nothing: the iteration has ended.
+    Done(Stop),
+}
+
+/// Why the iteration ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The residual is within `ftol`.
+    SmallResidual,
+    /// The next step and the residual are within `xtol`.
+    SmallStep,
+    /// The iterations are used up.
+    OutOfIterations,
+    /// The Jacobian is singular.
+    SingularJacobian,
+    /// The Jacobian has components that are not finite.
+    NonFiniteJacobian,
+    /// The residual has components that are not finite.
+    NonFiniteResidual,
+    /// No step along the Newton direction reduces the norm of the residual.
+    Stalled,
+    /// The driver asked for it.
+    Interrupted,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    pub step_tolerance: f64,
+    pub residual_tolerance: f64,
+    pub iterations: u64,
+    pub line_search: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    FirstResidual,
+    Jacobian,
+    Step,
+    TrialResidual,
+    Correction,
+    Report { then: Option<Stop> },
+    Done(Stop),
+}
+
+/// A solve in progress.
+pub struct System<T: Field> {
+    options: Options,
+    phase: Phase,
+    point: Vec<T>,
+    residual: Vec<T>,
+    residual_norm: f64,
+    step: Array1<T>,
+    correction: Array1<T>,
+    trial: Vec<T>,
+    search: Backtracking,
+    /// The factors of the last Jacobian; None where the driver keeps it.
+    factors: Option<Lu<T>>,
+    /// ‖Jᵢ‖₁ of the last Jacobian.
+    row_sums: Vec<f64>,
+    best: Vec<T>,
+    best_residual: Vec<T>,
+    best_norm: f64,
+    iterations: u64,
+}
+
+impl<T: Field> System<T> {
+    /// `start` must be finite and not empty.
+    pub fn new(start: Vec<T>, options: Options) -> Self {
+        let count = start.len();
+        System {
+            options,
+            phase: Phase::FirstResidual,
+            residual: vec![T::zero(); count],
+            residual_norm: f64::INFINITY,
+            step: Array1::zeros(count),
+            correction: Array1::zeros(count),
+            trial: start.clone(),
+            search: Backtracking::start(),
+            factors: None,
+            row_sums: vec![0.0; count],
+            best: start.clone(),
+            best_residual: vec![T::zero(); count],
+            best_norm: f64::INFINITY,
+            point: start,
+            iterations: 0,
+        }
+    }
+
+    pub fn ask(&self) -> Ask<'_, T> {
+        match self.phase {
+            Phase::FirstResidual => Ask::Residual(&self.point),
+            Phase::Jacobian => Ask::Jacobian,
+            Phase::Step => Ask::Solution(self.step.as_slice().unwrap_or_default()),
+            Phase::TrialResidual => Ask::Residual(&self.trial),
+            Phase::Correction => Ask::Solution(self.correction.as_slice().unwrap_or_default()),
+            Phase::Report { .. } => Ask::Report,
+            Phase::Done(stop) => Ask::Done(stop),
+        }
+    }
+
+    /// The current iterate.
+    pub fn point(&self) -> &[T] {
+        &self.point
+    }
+
+    /// F at the current iterate.
+    pub fn residual(&self) -> &[T] {
+        &self.residual
+    }
+
+    /// The iterate with the smallest residual so far, and that residual.
+    pub fn best(&self) -> (&[T], &[T]) {
+        (&self.best, &self.best_residual)
+    }
+
+    /// Iterations completed.
+    pub fn iterations(&self) -> u64 {
+        self.iterations
+    }
+
+    /// F at the point that was asked.
+    pub fn tell_residual(&mut self, residual: &[T]) {
+        self.phase = match self.phase {
+            Phase::FirstResidual => self.tell_first_residual(residual),
+            Phase::TrialResidual => self.tell_trial_residual(residual),
+            other => other,
+        }
+    }
+
+    /// J at the current iterate, as a dense matrix of full order.
+    pub fn tell_jacobian(&mut self, lapack: Lapack, jacobian: ArrayView2<T>) {
+        for (sum, row) in self.row_sums.iter_mut().zip(jacobian.rows()) {
+            *sum = row.iter().map(|entry| entry.size()).sum();
+        }
+        if !self.jacobian_is_finite() {
+            return;
+        }
+        self.factors = None;
+        match Lu::new(lapack, jacobian) {
+            Ok(factors) => {
+                self.factors = Some(factors);
+                self.phase = self.begin_step();
+            }
+            Err(_) => self.tell_singular_jacobian(),
+        }
+    }
+
+    /// The driver keeps J and will be asked for solutions with it; these are its ‖Jᵢ‖₁.
+    pub fn tell_kept_jacobian(&mut self, row_sums: &[f64]) {
+        self.row_sums.copy_from_slice(row_sums);
+        self.factors = None;
+        if self.jacobian_is_finite() {
+            self.phase = self.begin_step();
+        }
+    }
+
+    /// The solution that was asked.
+    pub fn tell_solution(&mut self, solution: &[T]) {
+        let told = Array1::from_iter(solution.iter().copied());
+        self.phase = match self.phase {
+            Phase::Step => {
+                self.step = told;
+                self.walk()
+            }
+            Phase::Correction => {
+                self.correction = told;
+                self.end_iteration()
+            }
+            other => other,
+        }
+    }
+
+    pub fn tell_singular_jacobian(&mut self) {
+        self.phase = Phase::Done(Stop::SingularJacobian);
+    }
+
+    /// The report has been made.
+    pub fn tell_reported(&mut self) {
+        if let Phase::Report { then } = self.phase {
+            self.phase = then.map_or(Phase::Jacobian, Phase::Done);
+        }
+    }
+
+    /// Ends the iteration where it is.
+    pub fn interrupt(&mut self) {
+        self.phase = Phase::Done(Stop::Interrupted);
+    }
+
+    fn tell_first_residual(&mut self, residual: &[T]) -> Phase {
+        self.residual.copy_from_slice(residual);
+        self.residual_norm = norm(residual);
+        if !all_finite(residual) {
+            self.best_residual.copy_from_slice(residual);
+            return Phase::Done(Stop::NonFiniteResidual);
+        }
+        self.keep_best();
+        if self.residual_is_small() { Phase::Done(Stop::SmallResidual) } else { Phase::Jacobian }
+    }
+
+    fn jacobian_is_finite(&mut self) -> bool {
+        let finite = self.row_sums.iter().all(|sum| sum.is_finite());
+        if !finite {
+            self.phase = Phase::Done(Stop::NonFiniteJacobian);
+        }
+        finite
+    }
+
+    /// J d = −F(x)
+    fn begin_step(&mut self) -> Phase {
+        set_negative(&mut self.step, &self.residual);
+        match self.factors.as_ref().map(|factors| factors.solve_in_place(&mut self.step)) {
+            None => Phase::Step,
+            Some(Ok(())) => self.walk(),
+            Some(Err(_)) => Phase::Done(Stop::SingularJacobian),
+        }
+    }
+
+    /// J c = −F(x₊), with the J of the step that led to x₊
+    fn begin_correction(&mut self) -> Phase {
+        set_negative(&mut self.correction, &self.residual);
+        match self.factors.as_ref().map(|factors| factors.solve_in_place(&mut self.correction)) {
+            None => Phase::Correction,
+            Some(_) => self.end_iteration(),
+        }
+    }
+
+    /// Sets out along the Newton step.
+    fn walk(&mut self) -> Phase {
+        if !self.step.iter().all(|component| component.finite()) {
+            return Phase::Done(Stop::SingularJacobian);
+        }
+        self.search = Backtracking::start();
+        self.set_trial();
+        Phase::TrialResidual
+    }
+
+    fn set_trial(&mut self) {
+        let length = T::of(self.search.length());
+        for (trial, (&x, &d)) in self.trial.iter_mut().zip(self.point.iter().zip(&self.step)) {
+            *trial = x + length * d;
+        }
+    }
+
+    fn tell_trial_residual(&mut self, residual: &[T]) -> Phase {
+        let finite = all_finite(residual);
+        if !self.options.line_search {
+            return if finite {
+                self.accept(residual)
+            } else {
+                Phase::Done(Stop::NonFiniteResidual)
+            };
+        }
+        let ratio = finite.then(|| norm(residual) / self.residual_norm);
+        if self.search.judge(ratio) == Verdict::Accept {
+            return self.accept(residual);
+        }
+        if all_within(&self.step, self.tolerated_error()) && self.residual_is_explained() {
+            return Phase::Done(Stop::SmallStep);
+        }
+        self.set_trial();
+        if self.search.exhausted() || self.trial == self.point {
+            return Phase::Done(if self.residual_is_explained() {
+                Stop::SmallStep
+            } else if finite {
+                Stop::Stalled
+            } else {
+                Stop::NonFiniteResidual
+            });
+        }
+        Phase::TrialResidual
+    }
+
+    fn accept(&mut self, residual: &[T]) -> Phase {
+        self.iterations += 1;
+        self.point.copy_from_slice(&self.trial);
+        self.residual.copy_from_slice(residual);
+        self.residual_norm = norm(residual);
+        self.keep_best();
+        if self.residual_is_small() {
+            return Phase::Report { then: Some(Stop::SmallResidual) };
+        }
+        let within_reach = self.tolerated_error() / self.options.step_tolerance.sqrt();
+        if all_within(&self.step, within_reach) && self.residual_is_explained() {
+            return self.begin_correction();
+        }
+        Phase::Report { then: self.out_of_iterations() }
+    }
+
+    fn end_iteration(&mut self) -> Phase {
+        let solved = all_within(&self.correction, self.tolerated_error());
+        Phase::Report {
+            then: if solved { Some(Stop::SmallStep) } else { self.out_of_iterations() },
+        }
+    }
+
+    fn out_of_iterations(&self) -> Option<Stop> {
+        (self.iterations == self.options.iterations).then_some(Stop::OutOfIterations)
+    }
+
+    fn keep_best(&mut self) {
+        if self.residual_norm < self.best_norm || self.iterations == 0 {
+            self.best_norm = self.residual_norm;
+            self.best.copy_from_slice(&self.point);
+            self.best_residual.copy_from_slice(&self.residual);
+        }
+    }
+
+    fn residual_is_small(&self) -> bool {
+        max_norm(&self.residual) <= self.options.residual_tolerance
+    }
+
+    /// An error in x that the step tolerance lets pass.
+    fn tolerated_error(&self) -> f64 {
+        let tolerance = self.options.step_tolerance;
+        tolerance * (tolerance + max_norm(&self.point))
+    }
+
+    /// The residual is no larger than what a tolerated error in x causes.
+    fn residual_is_explained(&self) -> bool {
+        let error = self.tolerated_error();
+        let rows = self.residual.iter().zip(&self.row_sums);
+        rows.into_iter().all(|(component, &row_sum)| component.size() <= row_sum * error)
+    }
+}
+
+fn set_negative<T: Field>(vector: &mut Array1<T>, values: &[T]) {
+    for (component, &value) in vector.iter_mut().zip(values) {
+        *component = -value;
+    }
+}
+
+/// No component is larger, or NaN.
+fn all_within<T: Field>(vector: &Array1<T>, bound: f64) -> bool {
+    vector.iter().all(|component| component.size() <= bound)
+}
+
+fn all_finite<T: Field>(vector: &[T]) -> bool {
+    vector.iter().all(|component| component.finite())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPTIONS: Options = Options {
+        step_tolerance: 1e-12,
+        residual_tolerance: 0.0,
+        iterations: 100,
+        line_search: true,
+    };
+
+    /// Runs a system of one equation, whose Newton step needs no LAPACK.
+    fn run(
+        start: f64,
+        options: Options,
+        f: impl Fn(f64) -> f64,
+        slope: impl Fn(f64) -> f64,
+    ) -> (System<f64>, Stop) {
+        let mut system = System::new(vec![start], options);
+        let mut kept_slope = f64::NAN;
+        loop {
+            match system.ask() {
+                Ask::Residual(x) => {
+                    let value = f(x[0]);
+                    system.tell_residual(&[value]);
+                }
+                Ask::Jacobian => {
+                    kept_slope = slope(system.point()[0]);
+                    system.tell_kept_jacobian(&[kept_slope.abs()]);
+                }
+                Ask::Solution(rhs) => {
+                    let solution = rhs[0] / kept_slope;
+                    system.tell_solution(&[solution]);
+                }
+                Ask::Report => system.tell_reported(),
+                Ask::Done(stop) => return (system, stop),
+            }
+        }
+    }
+
+    #[test]
+    fn a_solution_is_found_to_the_last_digits() {
+        let (system, stop) = run(1.0, OPTIONS, |x| x * x - 2.0, |x| 2.0 * x);
+        assert_eq!(stop, Stop::SmallStep);
+        assert!((system.point()[0] - 2f64.sqrt()).abs() < 4e-16);
+    }
+
+    #[test]
+    fn the_line_search_saves_a_start_from_which_plain_newton_diverges() {
+        let (f, slope) = (f64::atan as fn(f64) -> f64, |x: f64| 1.0 / (1.0 + x * x));
+        let plain = Options { line_search: false, ..OPTIONS };
+        assert_ne!(run(2.0, plain, f, slope).1, Stop::SmallStep);
+        let (system, stop) = run(2.0, OPTIONS, f, slope);
+        assert!(matches!(stop, Stop::SmallStep | Stop::SmallResidual));
+        assert!(system.point()[0].abs() < 1e-12);
+    }
+
+    #[test]
+    fn an_equation_without_a_root_stalls_at_the_smallest_residual() {
+        let (system, stop) = run(3.0, OPTIONS, |x| x * x + 1.0, |x| 2.0 * x);
+        assert!(matches!(stop, Stop::Stalled | Stop::OutOfIterations | Stop::SingularJacobian));
+        assert!(system.best().1[0] < 1.01);
+    }
+
+    #[test]
+    fn scaling_the_equation_changes_no_iterate() {
+        let small =
+            run(1.0, OPTIONS, |x| 2f64.powi(-300) * (x.exp() - 3.0), |x| 2f64.powi(-300) * x.exp());
+        let large =
+            run(1.0, OPTIONS, |x| 2f64.powi(300) * (x.exp() - 3.0), |x| 2f64.powi(300) * x.exp());
+        assert_eq!(small.1, large.1);
+        assert_eq!(small.0.point(), large.0.point());
+        assert_eq!(small.0.iterations(), large.0.iterations());
+    }
+
+    #[test]
+    fn a_trial_that_is_not_finite_is_stepped_back_from() {
+        let f = |x: f64| if x < 0.0 { f64::NAN } else { x.sqrt() - 0.1 };
+        let (system, stop) = run(1.0, OPTIONS, f, |x| 0.5 / x.sqrt());
+        assert!(matches!(stop, Stop::SmallStep | Stop::SmallResidual));
+        assert!((system.point()[0] - 0.01).abs() < 1e-14);
+    }
+
+    #[test]
+    fn failures_have_their_own_reasons() {
+        let nan = run(1.0, OPTIONS, |_| f64::NAN, |_| 1.0).1;
+        assert_eq!(nan, Stop::NonFiniteResidual);
+        let flat = run(1.0, OPTIONS, |_| 1.0, |_| 0.0).1;
+        assert_eq!(flat, Stop::SingularJacobian);
+        let few = Options { iterations: 2, ..OPTIONS };
+        assert_eq!(run(10.0, few, |x| x * x - 2.0, |x| 2.0 * x).1, Stop::OutOfIterations);
+        let wrong_sign = run(1.0, OPTIONS, |x| x - 2.0, |_| -1.0).1;
+        assert_eq!(wrong_sign, Stop::Stalled);
+    }
+
+    #[test]
+    fn a_small_step_with_a_large_residual_is_no_solution() {
+        let mut system = System::new(vec![1.0], OPTIONS);
+        while !matches!(system.ask(), Ask::Done(_)) {
+            match system.ask() {
+                Ask::Residual(_) => system.tell_residual(&[1e-3]),
+                Ask::Jacobian => system.tell_kept_jacobian(&[1.0]),
+                Ask::Solution(_) => system.tell_solution(&[1e-15]),
+                _ => system.tell_reported(),
+            }
+        }
+        assert_eq!(system.ask(), Ask::Done(Stop::Stalled));
+    }
+
+    #[cfg(feature = "system-lapack")]
+    #[test]
+    fn a_dense_system_is_solved_through_lapack() {
+        use ndarray::array;
+        let mut system = System::new(vec![2.0, -2.0], OPTIONS);
+        loop {
+            match system.ask() {
+                Ask::Residual(v) => {
+                    let (x, y): (f64, f64) = (v[0], v[1]);
+                    system.tell_residual(&[x.exp() + y - 2.0, x * x + 2.0 * y * y - 6.0]);
+                }
+                Ask::Jacobian => {
+                    let (x, y): (f64, f64) = (system.point()[0], system.point()[1]);
+                    let jacobian = array![[x.exp(), 1.0], [2.0 * x, 4.0 * y]];
+                    system.tell_jacobian(Lapack::of_the_system(), jacobian.view());
+                }
+                Ask::Solution(_) => unreachable!("the Jacobian is dense"),
+                Ask::Report => system.tell_reported(),
+                Ask::Done(stop) => {
+                    assert_eq!(stop, Stop::SmallStep);
+                    break;
+                }
+            }
+        }
+        assert!((system.point()[0] - 1.2497963839).abs() < 1e-9);
+        assert!((system.point()[1] + 1.4896323377).abs() < 1e-9);
+    }
+}

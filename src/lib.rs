@@ -1,0 +1,20 @@
+//! Nonlinear solvers for Python.
+//!
+//! - `kernels`: the solvers, as state machines that ask for evaluations and are told the answers
+//! - `linalg`: the linear algebra under them, and where LAPACK comes from
+//! - `python`: the drivers that answer the kernels with Python callables, and the module itself
+//!
+//! `python` uses `kernels`, `kernels` uses `linalg`, and neither of those knows of Python.
+
+pub mod kernels;
+pub mod linalg;
+#[cfg(feature = "python")]
+mod python;
+
+/// The compiled half of the package; `raphson` itself is in `python/raphson`.
+#[cfg(feature = "python")]
+#[pyo3::pymodule(gil_used = false)]
+mod _core {
+    #[pymodule_export]
+    use crate::python::{newton::newton, root::root_newton};
+}

@@ -1,0 +1,91 @@
+//! LAPACK borrowed from another library in the process: a table of addresses, filled once, and a
+//! trampoline for each Fortran symbol that ndarray-linalg refers to.
+//!
+//! Adding a routine is adding its line to `routines!`: the table, the names to look up and the
+//! exported symbol all come from that list.
+
+use std::ffi::{c_char, c_int};
+use std::sync::OnceLock;
+
+use ndarray_linalg::{c32, c64};
+
+use super::Lapack;
+
+static TABLE: OnceLock<[usize; NAMES.len()]> = OnceLock::new();
+
+impl Lapack {
+    /// LAPACK, if the table has been filled.
+    pub fn loaded() -> Option<Lapack> {
+        TABLE.get().map(|_| Lapack(()))
+    }
+
+    /// Fills the table, in the order of [`NAMES`]. Only the first call has an effect.
+    ///
+    /// # Safety
+    ///
+    /// Each address is that of a function with the C signature of the LAPACK routine named at its
+    /// place in [`NAMES`] (32-bit integers, no hidden string lengths), and stays valid for the
+    /// life of the process.
+    pub unsafe fn fill(addresses: [usize; NAMES.len()]) -> Lapack {
+        TABLE.get_or_init(|| addresses);
+        Lapack(())
+    }
+}
+
+fn address(index: usize) -> usize {
+    // A `Lapack` value is only made with the table filled, so the other branch is unreachable;
+    // unwinding through a C frame is not an option.
+    TABLE.get().map_or_else(|| std::process::abort(), |table| table[index])
+}
+
+macro_rules! routines {
+    ($(fn $name:ident($($argument:ident: $type:ty),* $(,)?);)*) => {
+        /// The routines, by their LAPACK names.
+        pub const NAMES: [&str; [$(stringify!($name)),*].len()] = [$(stringify!($name)),*];
+
+        #[allow(non_camel_case_types)]
+        enum Index { $($name),* }
+
+        $(
+            /// Calls the LAPACK routine of this name.
+            ///
+            /// # Safety
+            ///
+            /// That of the routine: see its LAPACK documentation.
+            // SAFETY: the name is LAPACK's own, which nothing else in this library defines.
+            #[unsafe(no_mangle)]
+            pub unsafe extern "C" fn $name($($argument: $type),*) {
+                type Routine = unsafe extern "C" fn($($type),*);
+                // SAFETY: whoever filled the table promised this signature for this index.
+                let routine = unsafe {
+                    std::mem::transmute::<usize, Routine>(address(Index::$name as usize))
+                };
+                // SAFETY: the arguments are the caller's, passed on as they came.
+                unsafe { routine($($argument),*) }
+            }
+        )*
+    };
+}
+
+routines! {
+    fn sgetrf_(m: *const c_int, n: *const c_int, a: *mut f32, lda: *const c_int,
+        pivots: *mut c_int, info: *mut c_int);
+    fn sgetrs_(transpose: *const c_char, n: *const c_int, columns: *const c_int, a: *const f32,
+        lda: *const c_int, pivots: *const c_int, b: *mut f32, ldb: *const c_int,
+        info: *mut c_int);
+    fn dgetrf_(m: *const c_int, n: *const c_int, a: *mut f64, lda: *const c_int,
+        pivots: *mut c_int, info: *mut c_int);
+    fn dgetrs_(transpose: *const c_char, n: *const c_int, columns: *const c_int, a: *const f64,
+        lda: *const c_int, pivots: *const c_int, b: *mut f64, ldb: *const c_int,
+        info: *mut c_int);
+    fn cgetrf_(m: *const c_int, n: *const c_int, a: *mut c32, lda: *const c_int,
+        pivots: *mut c_int, info: *mut c_int);
+    fn cgetrs_(transpose: *const c_char, n: *const c_int, columns: *const c_int, a: *const c32,
+        lda: *const c_int, pivots: *const c_int, b: *mut c32, ldb: *const c_int,
+        info: *mut c_int);
+    fn zgetrf_(m: *const c_int, n: *const c_int, a: *mut c64, lda: *const c_int,
+        pivots: *mut c_int, info: *mut c_int);
+    fn zgetrs_(transpose: *const c_char, n: *const c_int, columns: *const c_int, a: *const c64,
+        lda: *const c_int, pivots: *const c_int, b: *mut c64, ldb: *const c_int,
+        info: *mut c_int);
+}

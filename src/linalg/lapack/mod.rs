@@ -1,0 +1,23 @@
+//! Whose LAPACK: the routines behind ndarray-linalg.
+//!
+//! The crate is built with no LAPACK backend. In the Python extension the Fortran symbols that
+//! ndarray-linalg refers to are trampolines (`borrowed`) into the LAPACK that SciPy already
+//! loaded; in `cargo test --features system-lapack` they are OpenBLAS itself.
+//!
+//! A [`Lapack`] value is the proof that the routines can be called. Whatever reaches LAPACK takes
+//! one, so a call through an empty table does not compile.
+
+#[cfg(not(feature = "system-lapack"))]
+pub mod borrowed;
+
+/// Proof that LAPACK can be called.
+#[derive(Clone, Copy, Debug)]
+pub struct Lapack(());
+
+#[cfg(feature = "system-lapack")]
+impl Lapack {
+    /// The system's LAPACK is linked in, so there is nothing to wait for.
+    pub fn of_the_system() -> Lapack {
+        Lapack(())
+    }
+}

@@ -1,0 +1,9 @@
+//! Dense linear algebra for the kernels: the fields they compute in, vector norms, LU factors,
+//! and where the LAPACK routines behind them come from.
+
+mod field;
+pub mod lapack;
+pub mod lu;
+pub mod norm;
+
+pub use field::Field;

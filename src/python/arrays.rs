@@ -1,0 +1,211 @@
+//! Arrays between Python and the kernels. What Python gets is its own copy; what Python gives is
+//! copied before the next line of Python runs.
+
+use ndarray::IxDyn;
+use ndarray_linalg::c64;
+use numpy::{
+    Element, PyArray, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyUntypedArray,
+    PyUntypedArrayMethods,
+};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{
+    IntoPyDict, PyComplex, PyComplexMethods, PyFloat, PyFloatMethods, PyInt, PyList, PyTuple,
+};
+
+use crate::linalg::Field;
+
+/// A field whose elements NumPy holds.
+pub trait Entry: Field + Element {}
+
+impl<T: Field + Element> Entry for T {}
+
+/// `numpy.asarray(object)`. `name` is the argument it came from, or the callable that returned it.
+pub fn as_array<'py>(
+    object: &Bound<'py, PyAny>,
+    name: &str,
+) -> PyResult<Bound<'py, PyUntypedArray>> {
+    static ASARRAY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = object.py();
+    let asarray: &Bound<'_, PyAny> = ASARRAY.import(py, "numpy", "asarray")?;
+    let array = asarray.call1((object,)).map_err(|error| {
+        if error.is_instance_of::<PyValueError>(py) {
+            // NumPy's word for a ragged list does not say whose list it was.
+            PyValueError::new_err(format!("{name}: {}", error.value(py)))
+        } else {
+            error
+        }
+    })?;
+    Ok(array.cast_into()?)
+}
+
+/// What an object is, for error messages: its shape and dtype, or its type.
+pub fn describe(object: &Bound<'_, PyAny>) -> String {
+    let shape_and_dtype = || -> PyResult<String> {
+        let shape = object.getattr("shape")?.str()?;
+        Ok(format!("an array of shape {shape} and dtype {}", object.getattr("dtype")?.str()?))
+    };
+    shape_and_dtype().unwrap_or_else(|_| {
+        let name = object.get_type().name().map(|name| name.to_string());
+        name.unwrap_or_else(|_| "an object".into())
+    })
+}
+
+/// Reads numbers of any dtype and layout into `into`, in C order, and returns their shape.
+/// Complex numbers are an error where the field is real.
+pub fn read<T: Entry>(object: &Bound<'_, PyAny>, name: &str, into: &mut Vec<T>) -> PyResult<IxDyn> {
+    into.clear();
+    if copy_if_contiguous(object, into) {
+        return shape_of(object);
+    }
+    if let Some(shape) = read_sequence(object, into) {
+        return Ok(shape);
+    }
+    let array = as_array(object, name)?;
+    if copy_if_contiguous(&array, into) {
+        return Ok(IxDyn(array.shape()));
+    }
+    match array.dtype().kind() {
+        b'b' | b'i' | b'u' | b'f' => {}
+        b'c' if T::COMPLEX => {}
+        b'c' => return Err(unexpected_complex(name)),
+        b'O' => return read_objects(&array, name, into),
+        _ => return Err(not_numbers(object, name)),
+    }
+    let order = [("order", "C")].into_py_dict(object.py())?;
+    let converted = array.call_method("astype", (T::get_dtype(object.py()),), Some(&order))?;
+    if !copy_if_contiguous(&converted, into) {
+        return Err(not_numbers(object, name));
+    }
+    Ok(IxDyn(array.shape()))
+}
+
+fn shape_of(array: &Bound<'_, PyAny>) -> PyResult<IxDyn> {
+    Ok(IxDyn(array.cast::<PyUntypedArray>()?.shape()))
+}
+
+/// Copies a C-ordered array of the field's own dtype; false for anything else.
+fn copy_if_contiguous<T: Entry>(object: &Bound<'_, PyAny>, into: &mut Vec<T>) -> bool {
+    match object.cast::<PyArrayDyn<T>>() {
+        Ok(array) if array.is_c_contiguous() => {
+            copy_contiguous(array, into);
+            true
+        }
+        _ => false,
+    }
+}
+
+fn copy_contiguous<T: Entry>(array: &Bound<'_, PyArrayDyn<T>>, into: &mut Vec<T>) {
+    let length = array.len();
+    into.reserve(length);
+    // SAFETY: a contiguous array holds `length` elements from `data()` on, the reserved memory has
+    // room for as many, and the two do not overlap. They are copied as bytes because NumPy does not
+    // promise alignment; any bytes are a valid number.
+    unsafe {
+        let bytes = length * size_of::<T>();
+        let target = into.as_mut_ptr().cast::<u8>();
+        std::ptr::copy_nonoverlapping(array.data().cast::<u8>().cast_const(), target, bytes);
+        into.set_len(length);
+    }
+}
+
+/// The quick way for a list or tuple of Python numbers, or of rows of them; None, with `into`
+/// empty, for anything else, which NumPy then has to make sense of.
+fn read_sequence<T: Entry>(object: &Bound<'_, PyAny>, into: &mut Vec<T>) -> Option<IxDyn> {
+    if let Some(count) = read_row(object, into) {
+        return Some(IxDyn(&[count]));
+    }
+    into.clear();
+    let shape = read_rows(object, into);
+    if shape.is_none() {
+        into.clear();
+    }
+    shape
+}
+
+fn read_rows<T: Entry>(object: &Bound<'_, PyAny>, into: &mut Vec<T>) -> Option<IxDyn> {
+    let mut rows = 0;
+    let mut columns = None;
+    for_each_item(object, |row| {
+        let count = read_row(row, into)?;
+        rows += 1;
+        (*columns.get_or_insert(count) == count).then_some(())
+    })?;
+    Some(IxDyn(&[rows, columns?]))
+}
+
+/// Appends the numbers of a list or tuple and returns how many there are.
+fn read_row<T: Entry>(object: &Bound<'_, PyAny>, into: &mut Vec<T>) -> Option<usize> {
+    let before = into.len();
+    for_each_item(object, |item| {
+        let value = match item.cast::<PyFloat>() {
+            Ok(float) => float.value(),
+            Err(_) => item.cast_exact::<PyInt>().ok()?.extract().ok()?,
+        };
+        into.push(T::of(value));
+        Some(())
+    })?;
+    Some(into.len() - before)
+}
+
+/// Visits the items of a list or tuple until a visit fails.
+fn for_each_item<'py>(
+    object: &Bound<'py, PyAny>,
+    mut visit: impl FnMut(&Bound<'py, PyAny>) -> Option<()>,
+) -> Option<()> {
+    if let Ok(list) = object.cast_exact::<PyList>() {
+        list.iter().try_for_each(|item| visit(&item))
+    } else {
+        object.cast_exact::<PyTuple>().ok()?.iter().try_for_each(|item| visit(&item))
+    }
+}
+
+/// Numbers of other classes, one by one: Decimal, Fraction, SymPy's or mpmath's.
+fn read_objects<T: Entry>(
+    array: &Bound<'_, PyUntypedArray>,
+    name: &str,
+    into: &mut Vec<T>,
+) -> PyResult<IxDyn> {
+    for item in array.getattr("flat")?.try_iter()? {
+        let item = item?;
+        let value = to_complex(&item).map_err(|_| not_numbers(&item, name))?;
+        if value.im != 0.0 && !T::COMPLEX {
+            return Err(unexpected_complex(name));
+        }
+        into.push(T::from_complex(value));
+    }
+    Ok(IxDyn(array.shape()))
+}
+
+/// A number of any class that has `__float__` or `__complex__`.
+pub fn to_complex(item: &Bound<'_, PyAny>) -> PyResult<c64> {
+    if let Ok(real) = item.extract::<f64>() {
+        return Ok(c64::new(real, 0.0));
+    }
+    let complex = item.call_method0("__complex__")?.cast_into::<PyComplex>()?;
+    Ok(c64::new(complex.real(), complex.imag()))
+}
+
+fn unexpected_complex(name: &str) -> PyErr {
+    PyTypeError::new_err(format!("{name}: got complex numbers for a real x0; give a complex x0"))
+}
+
+fn not_numbers(object: &Bound<'_, PyAny>, name: &str) -> PyErr {
+    PyTypeError::new_err(format!("{name}: expected numbers, got {}", describe(object)))
+}
+
+/// A new C-ordered array of this shape, which has as many elements as there are values.
+pub fn to_python<'py, T: Entry>(
+    py: Python<'py>,
+    values: &[T],
+    shape: &[usize],
+) -> Bound<'py, PyArrayDyn<T>> {
+    debug_assert_eq!(shape.iter().product::<usize>(), values.len());
+    // SAFETY: the new array is contiguous and has room for the values, which fill all of it.
+    unsafe {
+        let array = PyArray::new(py, IxDyn(shape), false);
+        std::ptr::copy_nonoverlapping(values.as_ptr(), array.data(), values.len());
+        array
+    }
+}

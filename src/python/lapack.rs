@@ -1,0 +1,45 @@
+//! Borrows LAPACK from SciPy, which publishes the addresses of its routines to Cython modules.
+
+use pyo3::exceptions::PyImportError;
+use pyo3::prelude::*;
+use pyo3::types::{PyCapsule, PyCapsuleMethods, PyDict};
+
+use crate::linalg::lapack::Lapack;
+use crate::linalg::lapack::borrowed::NAMES;
+
+/// LAPACK, imported from SciPy the first time.
+pub fn load(py: Python<'_>) -> PyResult<Lapack> {
+    if let Some(lapack) = Lapack::loaded() {
+        return Ok(lapack);
+    }
+    let module = py.import("scipy.linalg.cython_lapack")?;
+    let published = module.getattr("__pyx_capi__")?.cast_into::<PyDict>()?;
+    let mut addresses = [0; NAMES.len()];
+    for (address, name) in addresses.iter_mut().zip(NAMES) {
+        *address = address_of(&published, name.trim_end_matches('_'))?;
+    }
+    // SAFETY: each address was published under the name at its place, with a signature that has
+    // C ints; it is part of a module that is never unloaded.
+    Ok(unsafe { Lapack::fill(addresses) })
+}
+
+fn address_of(published: &Bound<'_, PyDict>, routine: &str) -> PyResult<usize> {
+    let unusable = |reason: &str| {
+        let version = || -> PyResult<String> {
+            published.py().import("scipy")?.getattr("__version__")?.extract()
+        };
+        PyImportError::new_err(format!(
+            "raphson borrows the LAPACK routine {routine} from SciPy, but SciPy {} {reason}",
+            version().unwrap_or_else(|_| "of unknown version".into())
+        ))
+    };
+    let capsule = published.get_item(routine)?.ok_or_else(|| unusable("does not publish it"))?;
+    let capsule = capsule.cast_into::<PyCapsule>().map_err(PyErr::from)?;
+    let name = capsule.name()?.ok_or_else(|| unusable("publishes it without a signature"))?;
+    // SAFETY: the capsule, which owns its name, is alive, and nothing renames it.
+    let signature = unsafe { name.as_cstr() };
+    if !signature.to_string_lossy().contains("int *") {
+        return Err(unusable("publishes it with integers other than C's int"));
+    }
+    Ok(capsule.pointer_checked(Some(signature))?.as_ptr().addr())
+}

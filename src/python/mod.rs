@@ -1,0 +1,10 @@
+//! Every line that knows of Python: reading what users give, answering the kernels with users'
+//! callables, and building what users get back.
+
+mod arrays;
+mod callable;
+mod lapack;
+pub mod newton;
+mod numbers;
+mod results;
+pub mod root;

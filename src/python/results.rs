@@ -1,0 +1,35 @@
+//! The classes of the results: SciPy's own, imported when the first result is made.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+/// An empty `scipy.optimize.OptimizeResult`, which is a dict.
+pub fn optimize_result(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let class: &Bound<'_, PyAny> = CLASS.import(py, "scipy.optimize", "OptimizeResult")?;
+    class.call0()
+}
+
+/// `scipy.optimize.RootResults(...)`
+pub fn root_results<'py>(
+    root: &Bound<'py, PyAny>,
+    iterations: u64,
+    function_calls: u64,
+    converged: bool,
+    method: &str,
+) -> PyResult<Bound<'py, PyAny>> {
+    // The codes that SciPy turns into the flags 'converged' and 'convergence error'.
+    let flag = if converged { 0 } else { -2 };
+    let class = root.py().import("scipy.optimize")?.getattr("RootResults")?;
+    class.call1((root, iterations, function_calls, flag, method))
+}
+
+/// The named tuple (root, converged, zero_der).
+pub fn array_result<'py>(
+    root: Bound<'py, PyAny>,
+    converged: Bound<'py, PyAny>,
+    zero_derivative: Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let class = root.py().import("raphson._results")?.getattr("result")?;
+    class.call1((root, converged, zero_derivative))
+}

@@ -1,0 +1,112 @@
+"""The package as installed: signatures, import cost, types, and what the built module links to."""
+
+import doctest
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import scipy.optimize
+
+import raphson
+from raphson import _core
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_signatures_are_the_originals():
+    assert inspect.signature(raphson.newton) == inspect.signature(scipy.optimize.newton)
+    ours = inspect.signature(raphson.root).parameters
+    theirs = inspect.signature(scipy.optimize.root).parameters
+    assert list(ours) == list(theirs)
+    assert all(ours[name].default == theirs[name].default for name in ours if name != "method")
+
+
+@pytest.mark.parametrize("name", raphson.__all__)
+def test_examples_in_docstrings(name):
+    module = importlib.import_module(getattr(raphson, name).__module__)
+    results = doctest.testmod(module)
+    assert results.attempted > 0
+    assert results.failed == 0
+
+
+def test_examples_in_the_documentation():
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        assert doctest.testfile(str(page), module_relative=False).failed == 0, page
+
+
+def python(program):
+    return subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_import_does_not_import_scipy():
+    assert python("import raphson, sys; print('scipy' in sys.modules)") == "False\n"
+
+
+def test_solving_one_equation_does_not_import_scipy():
+    program = "import raphson, sys; raphson.newton(abs, 1.0, lambda x: 1); "
+    assert python(program + "print('scipy' in sys.modules)") == "False\n"
+
+
+def test_a_missing_lapack_routine_is_an_import_error_that_names_it():
+    program = """
+import scipy.linalg.cython_lapack as lapack, raphson
+del lapack.__pyx_capi__["zgetrs"]
+try:
+    raphson.root(lambda x: x - 1, [0.0])
+except ImportError as error:
+    print(error)
+"""
+    printed = python(program)
+    assert "zgetrs" in printed
+    assert f"SciPy {scipy.__version__}" in printed
+
+
+def test_types_match_the_built_module():
+    for command in (
+        ["mypy.stubtest", "raphson", "--ignore-missing-stub"],
+        ["mypy", "--strict", "-p", "raphson"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", *command], capture_output=True, text=True, check=False, cwd="/"
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads ELF files")
+def test_the_module_needs_no_lapack_of_its_own():
+    listed = subprocess.run(
+        ["nm", "-D", "--undefined-only", _core.__file__],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    undefined = {line.split()[-1].split("@")[0] for line in listed.splitlines()}
+    assert not {name for name in undefined if re.fullmatch("[a-z]+[0-9]?[a-z]*_", name)}
+    linked = subprocess.run(["ldd", _core.__file__], capture_output=True, text=True, check=True)
+    libraries = {
+        line.split()[0].split("/")[-1].split(".")[0] for line in linked.stdout.splitlines()
+    }
+    assert libraries <= {
+        "linux-vdso",
+        "libgcc_s",
+        "libm",
+        "libc",
+        "ld-linux-x86-64",
+        "ld-linux-aarch64",
+    }
+
+
+def test_declared_safe_without_the_gil():
+    # Importing a module that is not declared so would switch the GIL back on, with a warning.
+    if not hasattr(sys, "_is_gil_enabled"):
+        pytest.skip("this Python has no free-threaded build")
+    enabled = python(
+        "import sys; b = sys._is_gil_enabled(); import raphson; print(b == sys._is_gil_enabled())"
+    )
+    assert enabled == "True\n"
