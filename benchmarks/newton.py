@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import scipy.optimize
-from harness import Calls, Row, measure, print_table
 
 import raphson
+from harness import Calls, Row, measure, print_table
 
 
 def scalar(name, f, fprime, x0, **options) -> Row:
