@@ -16,5 +16,9 @@ mod python;
 #[pyo3::pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
-    use crate::python::{newton::newton, root::root_newton};
+    use crate::python::{
+        broyden::{broyden1, root_broyden1},
+        newton::newton,
+        root::root_newton,
+    };
 }

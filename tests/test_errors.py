@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 import raphson
 
@@ -26,14 +27,19 @@ def root(fun=lambda x: x * x - 2, x0=(1.0, 2.0), **kwargs):
 BAD_INPUT = {
     "newton: func": (newton, {"func": 3}, TypeError, "func must be callable, not int"),
     "newton: fprime": (newton, {"fprime": 3}, TypeError, "fprime must be callable"),
-    "newton: fprime2": (newton, {"fprime2": "f"}, TypeError, "fprime2 must be callable"),
+    "newton: fprime2": (
+        newton,
+        {"fprime": lambda x: 2 * x, "fprime2": "f"},
+        TypeError,
+        "fprime2 must be callable",
+    ),
     "newton: args": (newton, {"args": 3}, TypeError, "args must be a tuple, not int"),
     "newton: tol": (newton, {"tol": 0}, ValueError, r"tol too small \(0 <= 0\)"),
-    "newton: tol type": (newton, {"tol": "x"}, TypeError, "tol must be a number, not str"),
-    "newton: rtol type": (newton, {"rtol": "x"}, TypeError, "rtol must be a number"),
+    "newton: tol type": (newton, {"tol": "x"}, TypeError, "tol: expected a number, got str"),
+    "newton: rtol type": (newton, {"rtol": "x"}, TypeError, "rtol: expected a number"),
     "newton: maxiter": (newton, {"maxiter": 0}, ValueError, "maxiter must be greater than 0"),
     "newton: maxiter < 0": (newton, {"maxiter": -1}, ValueError, "maxiter must be greater than 0"),
-    "newton: maxiter type": (newton, {"maxiter": 1.5}, TypeError, "maxiter must be an integer"),
+    "newton: maxiter type": (newton, {"maxiter": 1.5}, TypeError, "maxiter: expected an integer"),
     "newton: x0 empty": (newton, {"x0": []}, ValueError, "x0 is empty"),
     "newton: x0 None": (newton, {"x0": None}, TypeError, "x0 must be numeric"),
     "newton: x0 text": (newton, {"x0": "one"}, TypeError, "x0 must be numeric"),
@@ -73,6 +79,22 @@ BAD_INPUT = {
     "root: x0 NaN": (root, {"x0": [1.0, np.nan]}, ValueError, "x0 must be finite; its element 1"),
     "root: x0 inf": (root, {"x0": [np.inf]}, ValueError, "x0 must be finite; its element 0"),
     "root: x0 deep": (root, {"x0": np.ones((1,) * 40)}, ValueError, "x0 has 40 dimensions"),
+    "root: values deep": (
+        root,
+        {"fun": lambda x: np.ones((2,) + (1,) * 40)},
+        ValueError,
+        "fun has 41 dimensions",
+    ),
+    "root: x0 huge": (root, {"x0": [10**400]}, ValueError, "x0: int too large"),
+    "root: tol huge": (root, {"tol": 10**400}, ValueError, "tol: int too large"),
+    "root: large": (root, {"x0": np.ones(50_000)}, ValueError, "jac: a dense Jacobian of 50000"),
+    "newton: x0 deep": (newton, {"x0": np.ones((1,) * 33)}, ValueError, "x0 has 33 dimensions"),
+    "newton: values deep": (
+        newton,
+        {"func": lambda x: np.ones((1,) * 64)},
+        ValueError,
+        "func has 64 dimensions",
+    ),
     "root: method": (
         root,
         {"method": "hybr"},
@@ -85,7 +107,7 @@ BAD_INPUT = {
     "root: jac cs": (root, {"jac": "cs", "x0": [1j]}, ValueError, "jac='cs'.*real x0"),
     "root: callback": (root, {"callback": 3}, TypeError, "callback must be callable"),
     "root: tol": (root, {"tol": -1}, ValueError, "tol must not be negative or NaN"),
-    "root: tol type": (root, {"tol": "x"}, TypeError, "tol must be a number, not str"),
+    "root: tol type": (root, {"tol": "x"}, TypeError, "tol: expected a number, got str"),
     "root: options": (root, {"options": 3}, TypeError, "options must be a dict, not int"),
     "root: option": (
         root,
@@ -94,13 +116,13 @@ BAD_INPUT = {
         "unknown option 'xtoll'.*xtol, ftol, maxiter, line_search, diff_step",
     ),
     "root: xtol": (root, {"options": {"xtol": np.nan}}, ValueError, "xtol must not be negative"),
-    "root: ftol": (root, {"options": {"ftol": None}}, TypeError, "ftol must be a number"),
+    "root: ftol": (root, {"options": {"ftol": None}}, TypeError, "ftol: expected a number"),
     "root: maxiter": (root, {"options": {"maxiter": 0}}, ValueError, "maxiter must be at least 1"),
     "root: maxiter type": (
         root,
         {"options": {"maxiter": 10.0}},
         TypeError,
-        "maxiter must be an integer, not float",
+        "maxiter: expected an integer, got float",
     ),
     "root: line_search": (
         root,
@@ -124,7 +146,12 @@ BAD_INPUT = {
     "root: text": (root, {"fun": lambda x: ["a", "b"]}, TypeError, "fun: expected numbers"),
     "root: ragged": (root, {"fun": lambda x: [[1.0], [1.0, 2]]}, ValueError, "fun: "),
     "root: complex": (root, {"fun": lambda x: x + 1j}, TypeError, "fun: got complex.*complex x0"),
-    "root: no pair": (root, {"jac": True}, ValueError, r"fun must return a pair \(F, J\)"),
+    "root: no pair": (
+        root,
+        {"jac": True, "fun": lambda x: 1.0},
+        ValueError,
+        r"fun must return a pair \(F, J\)",
+    ),
     "root: jac shape": (
         root,
         {"jac": lambda x: np.ones((2, 3))},
@@ -151,8 +178,23 @@ def test_bad_input_is_named(call, arguments, error, message):
     assert re.search(message, str(caught.value)), str(caught.value)
 
 
+class Deceiver:
+    """Says that it is smaller than it is."""
+
+    shape, dtype = (1, 1), np.dtype(float)
+
+    def tocsc(self):
+        return scipy.sparse.csc_array(np.ones((2, 2)))
+
+
 def test_sparse_jacobians_are_checked():
-    sparse = pytest.importorskip("scipy.sparse")
+    sparse = scipy.sparse
+    with pytest.raises(ValueError, match="jac: expected a Jacobian of shape"):
+        root(x0=[1.0], jac=lambda x: Deceiver())
+    broken = sparse.csc_matrix(np.eye(2))
+    broken.indices[:] = [5, 7]
+    with pytest.raises(ValueError, match="indices"):
+        root(jac=lambda x: broken)
     with pytest.raises(ValueError, match="jac: expected a Jacobian of shape"):
         root(jac=lambda x: sparse.csr_array(np.ones((2, 3))))
     with pytest.raises(TypeError, match="jac: expected numbers of the kind of x0"):
@@ -190,6 +232,26 @@ def test_exceptions_come_through_unchanged(where, fault):
         calls[where]()
     assert caught.value is raised
     assert caught.traceback[-1].name == "fail"
+
+
+class Interrupts:
+    def __float__(self):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: newton(func=lambda x: Interrupts()),
+        lambda: newton(tol=Interrupts()),
+        lambda: newton(x0=[1.0, 2.0], func=lambda x: [Interrupts(), 1.0]),
+        lambda: root(fun=lambda x: [Interrupts(), 1.0]),
+        lambda: root(jac=lambda x: [[Interrupts(), 1.0], [1.0, 1.0]]),
+    ],
+)
+def test_interrupts_while_numbers_are_read_come_through(call):
+    with pytest.raises(KeyboardInterrupt):
+        call()
 
 
 @pytest.mark.parametrize(

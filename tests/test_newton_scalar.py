@@ -185,6 +185,12 @@ def test_scalars_come_as_numpy_scalars():
     assert raphson.newton(f, 3, lambda x: x.dtype.type(1)) == 1
 
 
+@pytest.mark.parametrize("ignored", [False, 0, "", [], None])
+def test_a_second_derivative_that_is_false_is_none(ignored):
+    f, fprime = PROBLEMS["square root"][:2]
+    assert raphson.newton(f, 1.0, fprime, fprime2=ignored) == raphson.newton(f, 1.0, fprime)
+
+
 def test_warnings_point_to_the_caller():
     with pytest.warns(RuntimeWarning, match="Derivative was zero") as caught:
         raphson.newton(lambda x: 1.0, 1.0, lambda x: 0.0, disp=False)

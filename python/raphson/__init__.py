@@ -4,15 +4,18 @@ Functions
 ---------
 newton
     Roots of functions of one variable: a drop-in for `scipy.optimize.newton`.
+broyden1
+    Roots of systems without their Jacobian: a drop-in for `scipy.optimize.broyden1`.
 root
     Roots of systems of equations, with the call of `scipy.optimize.root`.
 """
 
 from importlib.metadata import version as _version
 
+from raphson._broyden1 import broyden1
 from raphson._newton import newton
 from raphson._root import root
 
-__all__ = ["newton", "root"]
+__all__ = ["broyden1", "newton", "root"]
 
 __version__ = _version("raphson")

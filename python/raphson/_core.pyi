@@ -25,3 +25,16 @@ def root_newton(
     callback: Callable[[Any, Any], Any] | None,
     options: Mapping[str, Any] | None,
 ) -> Any: ...
+def broyden1(
+    function: Callable[[Any], Any],
+    xin: ArrayLike,
+    callback: Callable[[Any, Any], Any] | None,
+    settings: dict[str, Any],
+) -> Any: ...
+def root_broyden1(
+    fun: Callable[..., Any],
+    x0: ArrayLike,
+    args: tuple[Any, ...],
+    callback: Callable[[Any, Any], Any] | None,
+    settings: dict[str, Any],
+) -> Any: ...

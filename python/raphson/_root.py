@@ -1,13 +1,61 @@
 """The public face of `raphson.root`: one call for all methods for systems of equations."""
 
+import warnings
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import Any
 
 from numpy.typing import ArrayLike
 
 from raphson import _core
 
-_METHODS = {"newton": _core.root_newton}
+# What the options of SciPy's root(method='broyden1') are called in broyden1.
+_BROYDEN1_SETTINGS = {
+    "nit": "iter",
+    "disp": "verbose",
+    "maxiter": "maxiter",
+    "ftol": "f_rtol",
+    "fatol": "f_tol",
+    "xtol": "x_rtol",
+    "xatol": "x_tol",
+    "tol_norm": "tol_norm",
+    "line_search": "line_search",
+}
+
+
+def _broyden1(
+    fun: Callable[..., Any],
+    x0: ArrayLike,
+    args: tuple[Any, ...],
+    jac: Callable[..., Any] | bool | str | None,
+    tol: float | None,
+    callback: Callable[[Any, Any], Any] | None,
+    options: Mapping[str, Any] | None,
+) -> Any:
+    from scipy.optimize import OptimizeWarning
+
+    given = dict(options or {})
+    if tol is not None:
+        given = {"xtol": tol, "xatol": inf, "ftol": inf, "fatol": inf} | given
+    settings = dict(given.pop("jac_options", None) or {})
+    unknown = sorted(set(settings) - {"alpha", "reduction_method", "max_rank"})
+    if unknown:
+        raise TypeError(f"jac_options: unknown option {unknown[0]!r} for method 'broyden1'")
+    for name, setting in _BROYDEN1_SETTINGS.items():
+        if name in given:
+            settings[setting] = given.pop(name)
+    if given:
+        names = ", ".join(map(str, given))
+        warnings.warn(f"Unknown solver options: {names}", OptimizeWarning, stacklevel=3)
+    if jac is True:
+        original, fun = fun, lambda x, *args: original(x, *args)[0]
+    elif jac is not None:
+        message = "Method broyden1 does not use the jacobian (jac)."
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
+    return _core.root_broyden1(fun, x0, args, callback, settings)
+
+
+_METHODS = {"newton": _core.root_newton, "broyden1": _broyden1}
 
 
 def root(
@@ -33,17 +81,17 @@ def root(
         Starting point, of any shape; finite.
     args : tuple, optional
         Further arguments of `fun` and `jac`.
-    method : {'newton'}, optional
-        The solver.
+    method : {'newton', 'broyden1'}, optional
+        The solver, see Notes.
     jac : callable, bool or {'2-point', '3-point', 'cs'}, optional
-        The Jacobian J, with ``J[i, j]`` the derivative of value i of F with respect to element j
-        of x, both in C order: a callable ``jac(x, *args)``; True if `fun` returns the pair
-        ``(F, J)``; or how to approximate it: by finite differences ('2-point', the default, or
-        '3-point') or by the complex step ('cs', for a real `x0` and a `fun` that is analytic and
-        takes complex arrays). J is an array of shape ``(x.size, x.size)`` or
+        For 'newton', the Jacobian J, with ``J[i, j]`` the derivative of value i of F with respect
+        to element j of x, both in C order: a callable ``jac(x, *args)``; True if `fun` returns the
+        pair ``(F, J)``; or how to approximate it: by finite differences ('2-point', the default,
+        or '3-point') or by the complex step ('cs', for a real `x0` and a `fun` that is analytic
+        and takes complex arrays). J is an array of shape ``(x.size, x.size)`` or
         ``F.shape + x.shape``, or a scipy.sparse matrix or array, which SciPy's sparse LU factors.
     tol : float, optional
-        The same as the option ``xtol``.
+        The same as the option ``xtol``; for 'broyden1' the other tolerances are then not used.
     callback : callable ``callback(x, f)``, optional
         Called after every iteration with the new point and its residual. Raising StopIteration
         in it ends the solve.
@@ -68,6 +116,7 @@ def root(
     See Also
     --------
     newton : Newton's method for one equation.
+    broyden1 : The call of SciPy for Broyden's method.
     scipy.optimize.root : The other methods of SciPy.
 
     Notes
@@ -79,10 +128,11 @@ def root(
 
     ``xtol`` : float, default ``eps**0.75`` (1.8e-12 in double precision)
         A point is a root if the next step with the same Jacobian would be no longer than
-        :math:`\tau = \mathrm{xtol}\,(\mathrm{xtol} + \|x\|_\infty)`, and the residual is what
-        an error of that size in x explains, :math:`|F_i| \le \tau\,\|J_i\|_1`.
+        :math:`\mathrm{xtol}\,\|x\|_\infty`, and the residual is what so small a change of x
+        explains, :math:`|F_i| \le \mathrm{xtol}\,(|J|\,|x|)_i`.
     ``ftol`` : float, default 0
-        A point is a root if :math:`\|F\|_\infty \le \mathrm{ftol}`.
+        A point is a root if :math:`\|F\|_\infty \le \mathrm{ftol}`. A root at zero with a
+        singular Jacobian needs it: there nothing else says how near x is.
     ``maxiter`` : int, default 100
         Largest number of iterations.
     ``line_search`` : {'armijo', None}, default 'armijo'
@@ -102,6 +152,13 @@ def root(
     -4      False    no step along the Newton direction reduces the residual
     -5      False    stopped by the callback
     ======  =======  ==========================================================
+
+    **Method 'broyden1'** needs no Jacobian, see `broyden1`. Its options are those of
+    `scipy.optimize.root`: ``nit``, ``disp``, ``maxiter``, ``ftol`` and ``xtol`` (relative),
+    ``fatol`` and ``xatol`` (absolute), ``tol_norm``, ``line_search``, and ``jac_options``, a dict
+    with ``alpha``, ``reduction_method`` and ``max_rank``. As in SciPy, ``fun`` is one-dimensional,
+    ``nit`` counts how often the tolerances were looked at, and the status is 1 (converged) or 2
+    (the iterations are used up); 3 is a stop by the callback.
 
     References
     ----------

@@ -6,8 +6,9 @@
 //!     (F(x + hⱼeⱼ) − F(x − hⱼeⱼ)) / 2hⱼ         three points, error O(h²)
 //!     Im F(x + i hⱼeⱼ) / hⱼ                     complex step, error O(h²), no cancellation
 //!
-//! with |hⱼ| = r max(1, |xⱼ|), or r |xⱼ| (r where xⱼ = 0) for an r that the user chose. A quotient
-//! divides by the distance between the points as rounded, not by the h that was meant.
+//! with |hⱼ| = r max(|xⱼ|, tⱼ), where tⱼ is a size that is typical of xⱼ, or r |xⱼ| (r where xⱼ = 0)
+//! for an r that the user chose. A quotient divides by the distance between the points as rounded,
+//! not by the h that was meant.
 //!
 //! References: J. Nocedal, S. J. Wright, "Numerical Optimization", 2nd ed., section 8.1;
 //! W. Squire, G. Trapp, "Using complex variables to estimate derivatives of real functions",
@@ -18,12 +19,35 @@ use ndarray_linalg::c64;
 
 use crate::linalg::Field;
 
-/// |h| for a component, where `usual` balances truncation and rounding and `chosen` overrides it.
-fn step_length<T: Field>(component: T, usual: f64, chosen: Option<f64>) -> f64 {
-    match (chosen, component.size()) {
-        (Some(relative), 0.0) => relative,
-        (Some(relative), size) => relative * size,
-        (None, size) => usual * size.max(1.0),
+/// How far from x to evaluate.
+#[derive(Clone, Debug)]
+pub struct Distances {
+    /// A size that is typical of each component.
+    typical: Vec<f64>,
+    /// The relative distance of the user's choice.
+    chosen: Option<f64>,
+}
+
+impl Distances {
+    /// The sizes at the start are typical, but none above 1, so that a start from far away does not
+    /// spoil what is found near the solution.
+    pub fn from_start<T: Field>(start: &[T], chosen: Option<f64>) -> Self {
+        let typical = start.iter().map(|x| match x.size() {
+            0.0 => 1.0,
+            size => size.min(1.0),
+        });
+        Distances { typical: typical.collect(), chosen }
+    }
+
+    /// |hⱼ| for every component, where `usual` balances truncation and rounding.
+    fn lengths<T: Field>(&self, point: &[T], usual: f64) -> Vec<f64> {
+        let sizes = point.iter().map(|x| x.size()).zip(&self.typical);
+        let length = |(size, &typical): (f64, &f64)| match self.chosen {
+            Some(relative) if size == 0.0 => relative,
+            Some(relative) => relative * size,
+            None => usual * size.max(typical),
+        };
+        sizes.map(length).collect()
     }
 }
 
@@ -50,23 +74,24 @@ pub struct FiniteDifferences<'a, T: Field> {
 
 impl<'a, T: Field> FiniteDifferences<'a, T> {
     /// `residual` is F(x); three points use only its length.
-    pub fn new(scheme: Scheme, point: &'a [T], residual: &'a [T], chosen: Option<f64>) -> Self {
+    pub fn new(scheme: Scheme, point: &'a [T], residual: &'a [T], distances: &Distances) -> Self {
         let usual = match scheme {
             Scheme::TwoPoint => T::EPSILON.sqrt(),
             Scheme::ThreePoint => T::EPSILON.cbrt(),
         };
-        let signed_length = |&x: &T| {
-            let length = step_length(x, usual, chosen);
-            let below_zero = x.re() < T::real(0.0);
-            if scheme == Scheme::TwoPoint && below_zero { -length } else { length }
-        };
+        let mut lengths = distances.lengths(point, usual);
+        if scheme == Scheme::TwoPoint {
+            for (length, x) in lengths.iter_mut().zip(point) {
+                *length = if x.re() < T::real(0.0) { -*length } else { *length };
+            }
+        }
         let mut differences = FiniteDifferences {
             point,
             residual,
             forward: (scheme == Scheme::ThreePoint).then(Vec::new),
             backward_next: false,
             displaced: point.to_vec(),
-            lengths: point.iter().map(signed_length).collect(),
+            lengths,
             column: 0,
             jacobian: Array2::zeros((residual.len(), point.len()).f()),
         };
@@ -134,12 +159,12 @@ pub struct ComplexStep<T: Field> {
 }
 
 impl<T: Field> ComplexStep<T> {
-    pub fn new(point: &[T], equations: usize, chosen: Option<f64>) -> Self {
+    pub fn new(point: &[T], equations: usize, distances: &Distances) -> Self {
         // There is nothing to cancel, so h may be far below the rounding of x.
-        let usual = T::EPSILON;
+        let lengths = distances.lengths(point, T::EPSILON);
         let mut step = ComplexStep {
             displaced: point.iter().map(|x| x.to_complex()).collect(),
-            lengths: point.iter().map(|&x| step_length(x, usual, chosen)).collect(),
+            lengths,
             column: 0,
             jacobian: Array2::zeros((equations, point.len()).f()),
         };
@@ -203,12 +228,31 @@ mod tests {
     fn each_scheme_is_as_exact_as_it_should_be() {
         let x = [0.7, -1.3];
         let f = residual(&x);
-        assert!(error(&finish(FiniteDifferences::new(Scheme::TwoPoint, &x, &f, None)), &x) < 1e-7);
         assert!(
-            error(&finish(FiniteDifferences::new(Scheme::ThreePoint, &x, &f, None)), &x) < 1e-9
+            error(
+                &finish(FiniteDifferences::new(
+                    Scheme::TwoPoint,
+                    &x,
+                    &f,
+                    &Distances::from_start(&x, None)
+                )),
+                &x
+            ) < 1e-7
+        );
+        assert!(
+            error(
+                &finish(FiniteDifferences::new(
+                    Scheme::ThreePoint,
+                    &x,
+                    &f,
+                    &Distances::from_start(&x, None)
+                )),
+                &x
+            ) < 1e-9
         );
 
-        let mut step: ComplexStep<f64> = ComplexStep::new(&x, f.len(), None);
+        let mut step: ComplexStep<f64> =
+            ComplexStep::new(&x, f.len(), &Distances::from_start(&x, None));
         while let Some(point) = step.ask() {
             let value = residual(point);
             step.tell(&value);
@@ -220,9 +264,27 @@ mod tests {
     fn analytic_functions_of_complex_points_have_complex_jacobians() {
         let x = [c64::new(0.5, 0.2), c64::new(-1.0, 1.0)];
         let f = residual(&x);
-        assert!(error(&finish(FiniteDifferences::new(Scheme::TwoPoint, &x, &f, None)), &x) < 1e-7);
         assert!(
-            error(&finish(FiniteDifferences::new(Scheme::ThreePoint, &x, &f, None)), &x) < 1e-9
+            error(
+                &finish(FiniteDifferences::new(
+                    Scheme::TwoPoint,
+                    &x,
+                    &f,
+                    &Distances::from_start(&x, None)
+                )),
+                &x
+            ) < 1e-7
+        );
+        assert!(
+            error(
+                &finish(FiniteDifferences::new(
+                    Scheme::ThreePoint,
+                    &x,
+                    &f,
+                    &Distances::from_start(&x, None)
+                )),
+                &x
+            ) < 1e-9
         );
     }
 
@@ -230,7 +292,12 @@ mod tests {
     fn a_chosen_step_is_relative_and_the_other_components_stay() {
         let x = [200.0, 0.0];
         let f = residual(&x);
-        let mut differences = FiniteDifferences::new(Scheme::TwoPoint, &x, &f, Some(1e-3));
+        let mut differences = FiniteDifferences::new(
+            Scheme::TwoPoint,
+            &x,
+            &f,
+            &Distances::from_start(&x, Some(1e-3)),
+        );
         assert_eq!(differences.ask(), Some(&[200.2, 0.0][..]));
         differences.tell(&f);
         assert_eq!(differences.ask(), Some(&[200.0, 1e-3][..]));
@@ -239,9 +306,23 @@ mod tests {
     }
 
     #[test]
+    fn distances_follow_the_scale_of_the_start() {
+        let lengths = |start: f64, x: f64| Distances::from_start(&[start], None).lengths(&[x], 0.5);
+        assert_eq!(lengths(1e-9, 1e-20), [0.5e-9]);
+        assert_eq!(lengths(1e9, 1e-20), [0.5]);
+        assert_eq!(lengths(0.0, 0.0), [0.5]);
+        assert_eq!(lengths(1.0, 1e9), [0.5e9]);
+    }
+
+    #[test]
     fn three_points_lie_on_both_sides() {
         let x = [-1.0];
-        let mut differences = FiniteDifferences::new(Scheme::ThreePoint, &x, &[0.0], Some(0.5));
+        let mut differences = FiniteDifferences::new(
+            Scheme::ThreePoint,
+            &x,
+            &[0.0],
+            &Distances::from_start(&x, Some(0.5)),
+        );
         assert_eq!(differences.ask(), Some(&[-0.5][..]));
         differences.tell(&[3.0]);
         assert_eq!(differences.ask(), Some(&[-1.5][..]));
@@ -251,7 +332,8 @@ mod tests {
 
     #[test]
     fn a_complex_step_has_one_imaginary_component() {
-        let step = ComplexStep::new(&[2.0, 3.0], 1, Some(0.25));
+        let step =
+            ComplexStep::new(&[2.0, 3.0], 1, &Distances::from_start(&[2.0, 3.0], Some(0.25)));
         assert_eq!(step.ask(), Some(&[c64::new(2.0, 0.5), c64::new(3.0, 0.0)][..]));
     }
 }

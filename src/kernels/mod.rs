@@ -4,5 +4,6 @@
 //! transition is one short function. It has no error type, no Python and no global state, so
 //! drivers of any kind can run it.
 
+pub mod broyden;
 pub mod differences;
 pub mod newton;

@@ -5,5 +5,7 @@ mod field;
 pub mod lapack;
 pub mod lu;
 pub mod norm;
+pub mod product_svd;
+pub mod tall;
 
 pub use field::Field;

@@ -7,7 +7,7 @@ use numpy::{
     Element, PyArray, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyUntypedArray,
     PyUntypedArrayMethods,
 };
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyAttributeError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{
@@ -37,7 +37,37 @@ pub fn as_array<'py>(
             error
         }
     })?;
-    Ok(array.cast_into()?)
+    let array = array.cast_into()?;
+    expect_few_dimensions(&array, name)?;
+    Ok(array)
+}
+
+/// More than these rust-numpy cannot hold.
+const MOST_DIMENSIONS: usize = 32;
+
+fn expect_few_dimensions(array: &Bound<'_, PyUntypedArray>, name: &str) -> PyResult<()> {
+    if array.ndim() <= MOST_DIMENSIONS {
+        return Ok(());
+    }
+    Err(PyValueError::new_err(format!(
+        "{name} has {} dimensions; at most {MOST_DIMENSIONS} are supported",
+        array.ndim()
+    )))
+}
+
+/// The error of a conversion, with the name of what was converted. Errors that are not about the
+/// conversion, an interrupt say, stay what they are.
+pub fn named(error: PyErr, name: &str, expected: &str, object: &Bound<'_, PyAny>) -> PyErr {
+    let py = object.py();
+    if error.is_instance_of::<PyTypeError>(py) || error.is_instance_of::<PyAttributeError>(py) {
+        PyTypeError::new_err(format!("{name}: expected {expected}, got {}", describe(object)))
+    } else if error.is_instance_of::<PyOverflowError>(py)
+        || error.is_instance_of::<PyValueError>(py)
+    {
+        PyValueError::new_err(format!("{name}: {}", error.value(py)))
+    } else {
+        error
+    }
 }
 
 /// What an object is, for error messages: its shape and dtype, or its type.
@@ -57,7 +87,7 @@ pub fn describe(object: &Bound<'_, PyAny>) -> String {
 pub fn read<T: Entry>(object: &Bound<'_, PyAny>, name: &str, into: &mut Vec<T>) -> PyResult<IxDyn> {
     into.clear();
     if copy_if_contiguous(object, into) {
-        return shape_of(object);
+        return shape_of(object, name);
     }
     if let Some(shape) = read_sequence(object, into) {
         return Ok(shape);
@@ -81,8 +111,10 @@ pub fn read<T: Entry>(object: &Bound<'_, PyAny>, name: &str, into: &mut Vec<T>) 
     Ok(IxDyn(array.shape()))
 }
 
-fn shape_of(array: &Bound<'_, PyAny>) -> PyResult<IxDyn> {
-    Ok(IxDyn(array.cast::<PyUntypedArray>()?.shape()))
+fn shape_of(object: &Bound<'_, PyAny>, name: &str) -> PyResult<IxDyn> {
+    let array = object.cast::<PyUntypedArray>()?;
+    expect_few_dimensions(array, name)?;
+    Ok(IxDyn(array.shape()))
 }
 
 /// Copies a C-ordered array of the field's own dtype; false for anything else.
@@ -169,7 +201,7 @@ fn read_objects<T: Entry>(
 ) -> PyResult<IxDyn> {
     for item in array.getattr("flat")?.try_iter()? {
         let item = item?;
-        let value = to_complex(&item).map_err(|_| not_numbers(&item, name))?;
+        let value = to_complex(&item).map_err(|error| named(error, name, EXPECTED, &item))?;
         if value.im != 0.0 && !T::COMPLEX {
             return Err(unexpected_complex(name));
         }
@@ -180,8 +212,10 @@ fn read_objects<T: Entry>(
 
 /// A number of any class that has `__float__` or `__complex__`.
 pub fn to_complex(item: &Bound<'_, PyAny>) -> PyResult<c64> {
-    if let Ok(real) = item.extract::<f64>() {
-        return Ok(c64::new(real, 0.0));
+    match item.extract::<f64>() {
+        Ok(real) => return Ok(c64::new(real, 0.0)),
+        Err(error) if error.is_instance_of::<PyTypeError>(item.py()) => {}
+        Err(error) => return Err(error),
     }
     let complex = item.call_method0("__complex__")?.cast_into::<PyComplex>()?;
     Ok(c64::new(complex.real(), complex.imag()))
@@ -191,8 +225,10 @@ fn unexpected_complex(name: &str) -> PyErr {
     PyTypeError::new_err(format!("{name}: got complex numbers for a real x0; give a complex x0"))
 }
 
+const EXPECTED: &str = "numbers";
+
 fn not_numbers(object: &Bound<'_, PyAny>, name: &str) -> PyErr {
-    PyTypeError::new_err(format!("{name}: expected numbers, got {}", describe(object)))
+    PyTypeError::new_err(format!("{name}: expected {EXPECTED}, got {}", describe(object)))
 }
 
 /// A new C-ordered array of this shape, which has as many elements as there are values.

@@ -2,6 +2,7 @@
 //! callables, and building what users get back.
 
 mod arrays;
+pub mod broyden;
 mod callable;
 mod lapack;
 pub mod newton;

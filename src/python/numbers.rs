@@ -2,7 +2,7 @@
 
 use numpy::npyffi::PY_ARRAY_API;
 use numpy::{PyArrayDescrMethods, PyArrayDyn, PyUntypedArray, PyUntypedArrayMethods};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyComplex, PyComplexMethods, PyFloat, PyFloatMethods, PyInt};
 
@@ -10,7 +10,7 @@ use ndarray_linalg::{c32, c64};
 
 use crate::linalg::Field;
 
-use super::arrays::{Entry, as_array, describe, to_complex};
+use super::arrays::{Entry, as_array, describe, named, to_complex};
 
 /// A number in one of the fields of the kernels.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -87,9 +87,8 @@ pub fn read(object: &Bound<'_, PyAny>, name: &str) -> PyResult<Answer> {
         return Ok(Answer::new(c64::new(complex.real(), complex.imag()), true, double, 0));
     }
     if object.is_instance_of::<PyInt>() {
-        let value = object.extract::<f64>().map_err(|error| {
-            PyValueError::new_err(format!("{name}: {}", error.value(object.py())))
-        })?;
+        let value =
+            object.extract::<f64>().map_err(|error| named(error, name, "a number", object))?;
         return Ok(Answer::new(c64::new(value, 0.0), false, false, 0));
     }
     read_array_of_one(object, name)
@@ -103,11 +102,10 @@ fn read_array_of_one(object: &Bound<'_, PyAny>, name: &str) -> PyResult<Answer> 
             describe(object)
         )));
     }
-    let not_a_number =
-        |_| PyTypeError::new_err(format!("{name}: expected a number, got {}", describe(object)));
     let dtype = array.dtype();
     let double = !matches!(dtype.char(), b'f' | b'F' | b'e' | b'?');
-    let value = to_complex(&array.call_method0("item")?).map_err(not_a_number)?;
+    let value = to_complex(&array.call_method0("item")?)
+        .map_err(|error| named(error, name, "a number", object))?;
     let complex = dtype.kind() == b'c' || value.im != 0.0;
     Ok(Answer::new(value, complex, double, array.ndim()))
 }
@@ -142,9 +140,7 @@ fn typed<T: Entry>(py: Python<'_>, mut value: T, dimensions: usize) -> PyResult<
 
 /// A real number that is a parameter.
 pub fn real(value: &Bound<'_, PyAny>, name: &str) -> PyResult<f64> {
-    value.extract().map_err(|_| {
-        PyTypeError::new_err(format!("{name} must be a number, not {}", describe(value)))
-    })
+    value.extract().map_err(|error| named(error, name, "a number", value))
 }
 
 /// An integer, with negative ones as 0 and those too large as the largest.
@@ -152,9 +148,8 @@ pub fn count(value: &Bound<'_, PyAny>, name: &str) -> PyResult<u64> {
     if let Ok(count) = value.extract() {
         return Ok(count);
     }
-    let index = value.call_method0("__index__").map_err(|_| {
-        PyTypeError::new_err(format!("{name} must be an integer, not {}", describe(value)))
-    })?;
+    let index =
+        value.call_method0("__index__").map_err(|error| named(error, name, "an integer", value))?;
     Ok(if index.gt(0)? { u64::MAX } else { 0 })
 }
 

@@ -33,3 +33,11 @@ pub fn array_result<'py>(
     let class = root.py().import("raphson._results")?.getattr("result")?;
     class.call1((root, converged, zero_derivative))
 }
+
+/// `scipy.optimize.NoConvergence(result.x)`, which also carries the whole result.
+pub fn no_convergence(result: &Bound<'_, PyAny>) -> PyResult<PyErr> {
+    let class = result.py().import("scipy.optimize")?.getattr("NoConvergence")?;
+    let error = class.call1((result.getattr("x")?,))?;
+    error.setattr("result", result)?;
+    Ok(PyErr::from_value(error))
+}

@@ -14,17 +14,20 @@
 //!
 //!     ‖F(x₊)‖∞ ≤ ftol,
 //!
-//! or when it is small in terms of x. That asks for three things, with τ = xtol (xtol + ‖x₊‖∞):
+//! or when it is small in terms of x, which asks for all of
 //!
-//!     ‖d‖∞ ≤ τ / sqrt(xtol)        the step was short enough for the linearisation to hold,
-//!     J(x) c = −F(x₊), ‖c‖∞ ≤ τ    the next step would be negligible, and
-//!     |Fᵢ(x₊)| ≤ τ ‖Jᵢ(x)‖₁        the residual of each equation is what an error τ explains.
+//!     ‖d‖∞ ≤ sqrt(xtol) ‖x₊‖∞              the linearisation holds over the step,
+//!     J(x) c = −F(x₊), ‖c‖∞ ≤ xtol ‖x₊‖∞   the next step would be negligible,
+//!     |Fᵢ(x₊)| ≤ xtol (|J(x)| |x|)ᵢ        the residual is what so small a change of x explains,
+//!     ‖F(x₊)‖₂ ≤ ‖F(x)‖₂ / 3               the step led to a root.
 //!
 //! The correction c is the simplified Newton step. It costs no Jacobian and no factorization, and
-//! where Newton's method converges quadratically it is the error of x₊ to first order.
+//! where Newton's method converges quadratically it is the error of x₊ to first order. The last
+//! line tells roots from poles: towards a root of multiplicity m a step reduces the residual to
+//! (1 − 1/m)ᵐ of what it was, away from a pole of order m to (1 + 1/m)⁻ᵐ, with 1/e between them.
 //!
-//! When rounding errors in F keep the line search from getting any lower, the last of the three
-//! decides alone between solved and stalled.
+//! Where the residual is at the level of rounding errors, |Fᵢ| ≤ 64 ε (|J| |x|)ᵢ, it cannot be
+//! reduced for certain, and so it need not be.
 //!
 //! References: C. T. Kelley, "Solving Nonlinear Equations with Newton's Method", SIAM, 2003;
 //! P. Deuflhard, "Newton Methods for Nonlinear Problems", Springer, 2004, section 2.1 (simplified
@@ -74,6 +77,9 @@ pub enum Stop {
     Interrupted,
 }
 
+/// Units in the last place by which rounding may move a residual.
+const ROUNDING: f64 = 64.0;
+
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     pub step_tolerance: f64,
@@ -100,14 +106,16 @@ pub struct System<T: Field> {
     point: Vec<T>,
     residual: Vec<T>,
     residual_norm: f64,
+    /// ‖F‖₂ at the iterate before.
+    last_norm: f64,
     step: Array1<T>,
     correction: Array1<T>,
     trial: Vec<T>,
     search: Backtracking,
     /// The factors of the last Jacobian; None where the driver keeps it.
     factors: Option<Lu<T>>,
-    /// ‖Jᵢ‖₁ of the last Jacobian.
-    row_sums: Vec<f64>,
+    /// |J| |x| of the last Jacobian, at its point.
+    scales: Vec<f64>,
     best: Vec<T>,
     best_residual: Vec<T>,
     best_norm: f64,
@@ -123,12 +131,13 @@ impl<T: Field> System<T> {
             phase: Phase::FirstResidual,
             residual: vec![T::zero(); count],
             residual_norm: f64::INFINITY,
+            last_norm: f64::INFINITY,
             step: Array1::zeros(count),
             correction: Array1::zeros(count),
             trial: start.clone(),
             search: Backtracking::start(),
             factors: None,
-            row_sums: vec![0.0; count],
+            scales: vec![0.0; count],
             best: start.clone(),
             best_residual: vec![T::zero(); count],
             best_norm: f64::INFINITY,
@@ -180,8 +189,9 @@ impl<T: Field> System<T> {
 
     /// J at the current iterate, as a dense matrix of full order.
     pub fn tell_jacobian(&mut self, lapack: Lapack, jacobian: ArrayView2<T>) {
-        for (sum, row) in self.row_sums.iter_mut().zip(jacobian.rows()) {
-            *sum = row.iter().map(|entry| entry.size()).sum();
+        for (scale, row) in self.scales.iter_mut().zip(jacobian.rows()) {
+            let terms = row.iter().zip(&self.point).map(|(entry, x)| entry.size() * x.size());
+            *scale = terms.sum();
         }
         if !self.jacobian_is_finite() {
             return;
@@ -196,9 +206,10 @@ impl<T: Field> System<T> {
         }
     }
 
-    /// The driver keeps J and will be asked for solutions with it; these are its ‖Jᵢ‖₁.
-    pub fn tell_kept_jacobian(&mut self, row_sums: &[f64]) {
-        self.row_sums.copy_from_slice(row_sums);
+    /// The driver keeps J and will be asked for solutions with it; these are |J| |x|, one for each
+    /// equation.
+    pub fn tell_kept_jacobian(&mut self, scales: &[f64]) {
+        self.scales.copy_from_slice(scales);
         self.factors = None;
         if self.jacobian_is_finite() {
             self.phase = self.begin_step();
@@ -249,7 +260,7 @@ impl<T: Field> System<T> {
     }
 
     fn jacobian_is_finite(&mut self) -> bool {
-        let finite = self.row_sums.iter().all(|sum| sum.is_finite());
+        let finite = self.scales.iter().all(|scale| scale.is_finite());
         if !finite {
             self.phase = Phase::Done(Stop::NonFiniteJacobian);
         }
@@ -305,18 +316,12 @@ impl<T: Field> System<T> {
         if self.search.judge(ratio) == Verdict::Accept {
             return self.accept(residual);
         }
-        if all_within(&self.step, self.tolerated_error()) && self.residual_is_explained() {
+        if self.residual_is_rounding() {
             return Phase::Done(Stop::SmallStep);
         }
         self.set_trial();
         if self.search.exhausted() || self.trial == self.point {
-            return Phase::Done(if self.residual_is_explained() {
-                Stop::SmallStep
-            } else if finite {
-                Stop::Stalled
-            } else {
-                Stop::NonFiniteResidual
-            });
+            return Phase::Done(if finite { Stop::Stalled } else { Stop::NonFiniteResidual });
         }
         Phase::TrialResidual
     }
@@ -325,20 +330,22 @@ impl<T: Field> System<T> {
         self.iterations += 1;
         self.point.copy_from_slice(&self.trial);
         self.residual.copy_from_slice(residual);
+        self.last_norm = self.residual_norm;
         self.residual_norm = norm(residual);
         self.keep_best();
         if self.residual_is_small() {
             return Phase::Report { then: Some(Stop::SmallResidual) };
         }
-        let within_reach = self.tolerated_error() / self.options.step_tolerance.sqrt();
-        if all_within(&self.step, within_reach) && self.residual_is_explained() {
+        if self.is_within_reach() && self.residual_is_explained_by(self.options.step_tolerance) {
             return self.begin_correction();
         }
         Phase::Report { then: self.out_of_iterations() }
     }
 
     fn end_iteration(&mut self) -> Phase {
-        let solved = all_within(&self.correction, self.tolerated_error());
+        let negligible = all_within(&self.correction, self.relative(self.options.step_tolerance));
+        let towards_root = self.residual_norm <= self.last_norm / 3.0;
+        let solved = negligible && (towards_root || self.residual_is_rounding());
         Phase::Report {
             then: if solved { Some(Stop::SmallStep) } else { self.out_of_iterations() },
         }
@@ -360,17 +367,25 @@ impl<T: Field> System<T> {
         max_norm(&self.residual) <= self.options.residual_tolerance
     }
 
-    /// An error in x that the step tolerance lets pass.
-    fn tolerated_error(&self) -> f64 {
-        let tolerance = self.options.step_tolerance;
-        tolerance * (tolerance + max_norm(&self.point))
+    /// A length relative to that of x.
+    fn relative(&self, tolerance: f64) -> f64 {
+        tolerance * max_norm(&self.point)
     }
 
-    /// The residual is no larger than what a tolerated error in x causes.
-    fn residual_is_explained(&self) -> bool {
-        let error = self.tolerated_error();
-        let rows = self.residual.iter().zip(&self.row_sums);
-        rows.into_iter().all(|(component, &row_sum)| component.size() <= row_sum * error)
+    /// The last step was short enough for the linearisation to hold.
+    fn is_within_reach(&self) -> bool {
+        all_within(&self.step, self.relative(self.options.step_tolerance.sqrt()))
+    }
+
+    /// The residual is no larger than what a relative change of x by `tolerance` causes.
+    fn residual_is_explained_by(&self, tolerance: f64) -> bool {
+        let rows = self.residual.iter().zip(&self.scales);
+        rows.into_iter().all(|(component, &scale)| component.size() <= tolerance * scale)
+    }
+
+    /// The residual is at the level of rounding errors.
+    fn residual_is_rounding(&self) -> bool {
+        self.is_within_reach() && self.residual_is_explained_by(ROUNDING * T::EPSILON)
     }
 }
 
@@ -417,7 +432,8 @@ mod tests {
                 }
                 Ask::Jacobian => {
                     kept_slope = slope(system.point()[0]);
-                    system.tell_kept_jacobian(&[kept_slope.abs()]);
+                    let scale = (kept_slope * system.point()[0]).abs();
+                    system.tell_kept_jacobian(&[scale]);
                 }
                 Ask::Solution(rhs) => {
                     let solution = rhs[0] / kept_slope;
@@ -470,6 +486,22 @@ mod tests {
         let (system, stop) = run(1.0, OPTIONS, f, |x| 0.5 / x.sqrt());
         assert!(matches!(stop, Stop::SmallStep | Stop::SmallResidual));
         assert!((system.point()[0] - 0.01).abs() < 1e-14);
+    }
+
+    #[test]
+    fn a_pole_is_no_root() {
+        let pole = run(2.0 + 1e-12, OPTIONS, |x| 1.0 / (x - 2.0), |x| -(x - 2.0).powi(-2));
+        assert!(!matches!(pole.1, Stop::SmallStep | Stop::SmallResidual));
+        let double_root = run(1.5, OPTIONS, |x| (x - 1.0).powi(2), |x| 2.0 * (x - 1.0));
+        assert!(matches!(double_root.1, Stop::SmallStep | Stop::SmallResidual));
+    }
+
+    #[test]
+    fn small_unknowns_are_resolved() {
+        let s = 1e-18;
+        let (system, stop) = run(s, OPTIONS, |x| (x / s).powi(2) - 2.0, |x| 2.0 * x / (s * s));
+        assert_eq!(stop, Stop::SmallStep);
+        assert!((system.point()[0] / s - 2f64.sqrt()).abs() < 1e-14);
     }
 
     #[test]

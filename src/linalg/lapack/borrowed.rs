@@ -73,19 +73,57 @@ routines! {
     fn sgetrs_(transpose: *const c_char, n: *const c_int, columns: *const c_int, a: *const f32,
         lda: *const c_int, pivots: *const c_int, b: *mut f32, ldb: *const c_int,
         info: *mut c_int);
+    fn spotrf_(triangle: *const c_char, n: *const c_int, a: *mut f32, lda: *const c_int,
+        info: *mut c_int);
+    fn strtrs_(triangle: *const c_char, transpose: *const c_char, diagonal: *const c_char,
+        n: *const c_int, columns: *const c_int, a: *const f32, lda: *const c_int, b: *mut f32,
+        ldb: *const c_int, info: *mut c_int);
+    fn sgesdd_(job: *const c_char, m: *const c_int, n: *const c_int, a: *mut f32,
+        lda: *const c_int, s: *mut f32, u: *mut f32, ldu: *const c_int, vt: *mut f32,
+        ldvt: *const c_int, work: *mut f32, lwork: *const c_int,
+        iwork: *mut c_int, info: *mut c_int);
     fn dgetrf_(m: *const c_int, n: *const c_int, a: *mut f64, lda: *const c_int,
         pivots: *mut c_int, info: *mut c_int);
     fn dgetrs_(transpose: *const c_char, n: *const c_int, columns: *const c_int, a: *const f64,
         lda: *const c_int, pivots: *const c_int, b: *mut f64, ldb: *const c_int,
         info: *mut c_int);
+    fn dpotrf_(triangle: *const c_char, n: *const c_int, a: *mut f64, lda: *const c_int,
+        info: *mut c_int);
+    fn dtrtrs_(triangle: *const c_char, transpose: *const c_char, diagonal: *const c_char,
+        n: *const c_int, columns: *const c_int, a: *const f64, lda: *const c_int, b: *mut f64,
+        ldb: *const c_int, info: *mut c_int);
+    fn dgesdd_(job: *const c_char, m: *const c_int, n: *const c_int, a: *mut f64,
+        lda: *const c_int, s: *mut f64, u: *mut f64, ldu: *const c_int, vt: *mut f64,
+        ldvt: *const c_int, work: *mut f64, lwork: *const c_int,
+        iwork: *mut c_int, info: *mut c_int);
     fn cgetrf_(m: *const c_int, n: *const c_int, a: *mut c32, lda: *const c_int,
         pivots: *mut c_int, info: *mut c_int);
     fn cgetrs_(transpose: *const c_char, n: *const c_int, columns: *const c_int, a: *const c32,
         lda: *const c_int, pivots: *const c_int, b: *mut c32, ldb: *const c_int,
         info: *mut c_int);
+    fn cpotrf_(triangle: *const c_char, n: *const c_int, a: *mut c32, lda: *const c_int,
+        info: *mut c_int);
+    fn ctrtrs_(triangle: *const c_char, transpose: *const c_char, diagonal: *const c_char,
+        n: *const c_int, columns: *const c_int, a: *const c32, lda: *const c_int, b: *mut c32,
+        ldb: *const c_int, info: *mut c_int);
+    fn cgesdd_(job: *const c_char, m: *const c_int, n: *const c_int, a: *mut c32,
+        lda: *const c_int, s: *mut f32, u: *mut c32, ldu: *const c_int, vt: *mut c32,
+        ldvt: *const c_int, work: *mut c32, lwork: *const c_int,
+        rwork: *mut f32,
+        iwork: *mut c_int, info: *mut c_int);
     fn zgetrf_(m: *const c_int, n: *const c_int, a: *mut c64, lda: *const c_int,
         pivots: *mut c_int, info: *mut c_int);
     fn zgetrs_(transpose: *const c_char, n: *const c_int, columns: *const c_int, a: *const c64,
         lda: *const c_int, pivots: *const c_int, b: *mut c64, ldb: *const c_int,
         info: *mut c_int);
+    fn zpotrf_(triangle: *const c_char, n: *const c_int, a: *mut c64, lda: *const c_int,
+        info: *mut c_int);
+    fn ztrtrs_(triangle: *const c_char, transpose: *const c_char, diagonal: *const c_char,
+        n: *const c_int, columns: *const c_int, a: *const c64, lda: *const c_int, b: *mut c64,
+        ldb: *const c_int, info: *mut c_int);
+    fn zgesdd_(job: *const c_char, m: *const c_int, n: *const c_int, a: *mut c64,
+        lda: *const c_int, s: *mut f64, u: *mut c64, ldu: *const c_int, vt: *mut c64,
+        ldvt: *const c_int, work: *mut c64, lwork: *const c_int,
+        rwork: *mut f64,
+        iwork: *mut c_int, info: *mut c_int);
 }

@@ -65,12 +65,20 @@ pub fn newton<'py>(
         return Err(PyValueError::new_err(format!("tol too small ({tol} <= 0)")));
     }
     let arguments = unpack(args)?;
+    let start = Start::read(x0)?;
     let mut functions = Functions {
         value: Callable::new(func, &arguments, "func")?,
         derivative: Callable::optional(fprime, &arguments, "fprime")?,
-        second_derivative: Callable::optional(fprime2, &arguments, "fprime2")?,
+        second_derivative: None,
     };
-    match Start::read(x0)? {
+    // SciPy looks at the second derivative only beside a first, and from one starting point takes
+    // anything false for None.
+    let ignored = functions.derivative.is_none()
+        || (matches!(start, Start::One(_)) && !fprime2.is_truthy()?);
+    if !ignored {
+        functions.second_derivative = Callable::optional(fprime2, &arguments, "fprime2")?;
+    }
+    match start {
         Start::One(start) => scalar::solve(x0.py(), &mut functions, start, &options),
         Start::Many(kind) => elementwise::solve(&mut functions, x0, kind, &options),
         Start::NotOurs => {

@@ -5,7 +5,7 @@ use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, ToPyArray};
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyList, PyTuple};
+use pyo3::types::{PyList, PyTuple};
 
 use crate::kernels::differences::Scheme;
 use crate::linalg::lu::LARGEST_ORDER;
@@ -30,15 +30,17 @@ impl<'py> Source<'py> {
         if jac.is_none() {
             return Ok(Source::Differences(Scheme::TwoPoint));
         }
-        if let Ok(flag) = jac.cast::<PyBool>() {
-            return Ok(if flag.is_true() {
+        if jac.is_callable() {
+            return Ok(Source::Callable(Callable::new(jac, arguments, "jac")?));
+        }
+        // True or False, also as NumPy's or as numbers.
+        if let Some(flag) = jac.extract::<bool>().ok().or(jac.extract::<i64>().ok().map(|n| n != 0))
+        {
+            return Ok(if flag {
                 Source::WithResidual
             } else {
                 Source::Differences(Scheme::TwoPoint)
             });
-        }
-        if jac.is_callable() {
-            return Ok(Source::Callable(Callable::new(jac, arguments, "jac")?));
         }
         match jac.extract::<&str>() {
             Ok("2-point") => Ok(Source::Differences(Scheme::TwoPoint)),
@@ -132,11 +134,12 @@ fn wrong_shape(object: &Bound<'_, PyAny>, name: &str, order: usize) -> PyErr {
 impl<'py> Sparse<'py> {
     fn read<T: Entry>(object: &Bound<'py, PyAny>, name: &str, order: usize) -> PyResult<Self> {
         let py = object.py();
-        let shape: Vec<usize> = object.getattr(intern!(py, "shape"))?.extract()?;
+        let columns = object.call_method0(intern!(py, "tocsc"))?;
+        let shape: Vec<usize> = columns.getattr(intern!(py, "shape"))?.extract()?;
         if shape != [order, order] {
             return Err(wrong_shape(object, name, order));
         }
-        let dtype = object.getattr(intern!(py, "dtype"))?.cast_into::<PyArrayDescr>()?;
+        let dtype = columns.getattr(intern!(py, "dtype"))?.cast_into::<PyArrayDescr>()?;
         match dtype.kind() {
             b'b' | b'i' | b'u' | b'f' => {}
             b'c' if T::COMPLEX => {}
@@ -146,19 +149,22 @@ impl<'py> Sparse<'py> {
                 )));
             }
         }
-        let columns = object.call_method0(intern!(py, "tocsc"))?;
+        // SciPy's routines trust the indices; this checks them.
+        columns.call_method1(intern!(py, "check_format"), (true,))?;
         // `astype` copies, so that what the user does to their matrix later is not seen here.
         let matrix = columns.call_method1(intern!(py, "astype"), (T::get_dtype(py),))?;
         Ok(Sparse { matrix, factors: None })
     }
 
-    /// ‖Jᵢ‖₁ for every row.
-    pub fn row_sums(&self) -> PyResult<Vec<f64>> {
+    /// |J| |x|
+    pub fn scales<T: Entry>(&self, point: &[T]) -> PyResult<Vec<f64>> {
         let py = self.matrix.py();
-        let sums = self.matrix.call_method0(intern!(py, "__abs__"))?.call_method1("sum", (1,))?;
-        let mut values = Vec::new();
-        arrays::read(&sums, "jac", &mut values)?;
-        Ok(values)
+        let sizes: Vec<f64> = point.iter().map(|x| x.size()).collect();
+        let sizes = arrays::to_python(py, &sizes, &[sizes.len()]);
+        let product = self.matrix.call_method0(intern!(py, "__abs__"))?.matmul(sizes)?;
+        let mut scales = Vec::new();
+        arrays::read(&product, "jac", &mut scales)?;
+        Ok(scales)
     }
 
     /// The solution of J s = rhs by SciPy's sparse LU; None where J is singular.

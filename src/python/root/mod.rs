@@ -3,6 +3,6 @@
 mod jacobian;
 mod newton;
 mod options;
-mod unknowns;
+pub mod unknowns;
 
 pub use newton::root_newton;

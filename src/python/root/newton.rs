@@ -11,7 +11,7 @@ use ndarray_linalg::{c32, c64};
 use super::jacobian::{Returned, Source, refuse_large_order};
 use super::options::Options;
 use super::unknowns::{FieldOf, Unknowns};
-use crate::kernels::differences::{ComplexStep, FiniteDifferences, Scheme};
+use crate::kernels::differences::{ComplexStep, Distances, FiniteDifferences, Scheme};
 use crate::kernels::newton::system::{Ask, Stop, System};
 use crate::linalg::norm::max_norm;
 use crate::python::arrays::{self, Entry, describe};
@@ -51,10 +51,11 @@ fn solve<'py, T: Entry>(
     options: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let options = Options::read(options, tol, T::EPSILON)?;
+    let start: Vec<T> = unknowns.start()?;
     let driver = Driver {
-        system: System::<T>::new(unknowns.start()?, options.system),
+        distances: Distances::from_start(&start, options.relative_step),
+        system: System::new(start, options.system),
         unknowns,
-        relative_step: options.relative_step,
         fun: Callable::new(fun, args, "fun")?,
         source: Source::new(jac, args, T::COMPLEX)?,
         callback: callback
@@ -73,7 +74,7 @@ fn solve<'py, T: Entry>(
 struct Driver<'py, T: Entry> {
     system: System<T>,
     unknowns: Unknowns<'py>,
-    relative_step: Option<f64>,
+    distances: Distances,
     fun: Callable<'py>,
     source: Source<'py>,
     callback: Option<Callable<'py>>,
@@ -115,12 +116,13 @@ impl<'py, T: Entry> Driver<'py, T> {
     fn evaluate(&mut self, x: &Bound<'py, PyAny>) -> PyResult<()> {
         let mut returned = self.fun.call(x)?;
         if matches!(self.source, Source::WithResidual) {
-            let (residual, jacobian) = returned.extract().map_err(|_| {
-                PyValueError::new_err(format!(
+            let [residual, jacobian] = [0, 1].map(|i| returned.get_item(i));
+            let (Ok(residual), Ok(jacobian)) = (residual, jacobian) else {
+                return Err(PyValueError::new_err(format!(
                     "fun must return a pair (F, J) where jac is True, got {}",
                     describe(&returned)
-                ))
-            })?;
+                )));
+            };
             returned = residual;
             self.with_residual = Some(jacobian);
         }
@@ -157,7 +159,10 @@ impl<'py, T: Entry> Driver<'py, T> {
                     py.detach(|| system.tell_jacobian(lapack, matrix.view()));
                 }
             }
-            Returned::Sparse(sparse) => self.system.tell_kept_jacobian(&sparse.row_sums()?),
+            Returned::Sparse(sparse) => {
+                let scales = sparse.scales(self.system.point())?;
+                self.system.tell_kept_jacobian(&scales);
+            }
         }
         self.jacobian = Some(jacobian);
         Ok(())
@@ -170,7 +175,7 @@ impl<'py, T: Entry> Driver<'py, T> {
                 (jac.call(&x)?, "jac")
             }
             Source::WithResidual => match self.with_residual.take() {
-                Some(jacobian) => (jacobian, "fun"),
+                Some(jacobian) => (jacobian, "fun (the Jacobian)"),
                 None => unreachable!("the residual at the current point was asked for first"),
             },
             Source::Differences(scheme) => {
@@ -185,7 +190,7 @@ impl<'py, T: Entry> Driver<'py, T> {
     fn differences(&mut self, scheme: Scheme) -> PyResult<Returned<'py, T>> {
         let (point, residual) = (self.system.point().to_vec(), self.system.residual().to_vec());
         refuse_large_order::<T>(point.len())?;
-        let mut differences = FiniteDifferences::new(scheme, &point, &residual, self.relative_step);
+        let mut differences = FiniteDifferences::new(scheme, &point, &residual, &self.distances);
         while let Some(x) = differences.ask() {
             let x = self.unknowns.point(x)?;
             self.evaluate(&x)?;
@@ -197,7 +202,7 @@ impl<'py, T: Entry> Driver<'py, T> {
     fn complex_step(&mut self) -> PyResult<Returned<'py, T>> {
         let point = self.system.point();
         refuse_large_order::<T>(point.len())?;
-        let mut step: ComplexStep<T> = ComplexStep::new(point, point.len(), self.relative_step);
+        let mut step: ComplexStep<T> = ComplexStep::new(point, point.len(), &self.distances);
         let mut values: Vec<c64> = Vec::new();
         while let Some(x) = step.ask() {
             let returned = self.fun.call(&self.unknowns.point(x)?)?;

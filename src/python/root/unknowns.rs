@@ -6,14 +6,19 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
+use ndarray_linalg::{c32, c64};
+
 use crate::python::arrays::{self, Entry, as_array, describe};
 
 /// x0, and how to make more arrays like it.
 pub struct Unknowns<'py> {
+    /// What the argument is called.
+    pub name: &'static str,
     /// x0 as a NumPy array.
     pub start: Bound<'py, PyUntypedArray>,
-    /// The array namespace of x0, where that is not NumPy's (JAX's, say).
-    namespace: Option<Bound<'py, PyAny>>,
+    /// What makes an array of the kind of x0 from NumPy's: the `asarray` of another library (JAX's,
+    /// say), or the view of a subclass.
+    convert: Option<Bound<'py, PyAny>>,
 }
 
 /// The number fields, by which x0 is sorted.
@@ -24,21 +29,32 @@ pub enum FieldOf {
     ComplexDouble,
 }
 
+impl FieldOf {
+    /// The smallest field that holds both.
+    pub fn join(self, other: FieldOf) -> FieldOf {
+        use FieldOf::{ComplexDouble, ComplexSingle, Double, Single};
+        match (self, other) {
+            (Single, Single) => Single,
+            (Single | Double, Single | Double) => Double,
+            (Single | ComplexSingle, Single | ComplexSingle) => ComplexSingle,
+            _ => ComplexDouble,
+        }
+    }
+}
+
 impl<'py> Unknowns<'py> {
     pub fn new(x0: &Bound<'py, PyAny>) -> PyResult<Self> {
-        let start = as_array(x0, "x0")?;
+        Self::like(x0, "x0")
+    }
+
+    /// The unknowns of an argument of this name.
+    pub fn like(x0: &Bound<'py, PyAny>, name: &'static str) -> PyResult<Self> {
+        let start = as_array(x0, name)?;
         if start.is_empty() {
-            return Err(PyValueError::new_err(format!("x0 is empty: got {}", describe(x0))));
+            return Err(PyValueError::new_err(format!("{name} is empty: got {}", describe(x0))));
         }
-        // What rust-numpy and ndarray hold.
-        if start.ndim() > 32 {
-            return Err(PyValueError::new_err(format!(
-                "x0 has {} dimensions; at most 32 are supported",
-                start.ndim()
-            )));
-        }
-        let namespace = foreign_namespace(x0)?;
-        Ok(Unknowns { start, namespace })
+        let convert = conversion(x0)?;
+        Ok(Unknowns { name, start, convert })
     }
 
     pub fn field(&self) -> PyResult<FieldOf> {
@@ -49,7 +65,8 @@ impl<'py> Unknowns<'py> {
             (b'c', _) => Ok(FieldOf::ComplexDouble),
             (b'b' | b'i' | b'u' | b'f' | b'O', _) => Ok(FieldOf::Double),
             _ => Err(PyTypeError::new_err(format!(
-                "x0 must be numeric, not {}",
+                "{} must be numeric, not {}",
+                self.name,
                 describe(&self.start)
             ))),
         }
@@ -58,11 +75,11 @@ impl<'py> Unknowns<'py> {
     /// The components of x0, all of which must be finite.
     pub fn start<T: Entry>(&self) -> PyResult<Vec<T>> {
         let mut start = Vec::new();
-        arrays::read(&self.start, "x0", &mut start)?;
+        arrays::read(&self.start, self.name, &mut start)?;
         if let Some(position) = start.iter().position(|component: &T| !component.finite()) {
             return Err(PyValueError::new_err(format!(
-                "x0 must be finite; its element {position} (in C order) is {:?}",
-                start[position]
+                "{} must be finite; its element {position} (in C order) is {:?}",
+                self.name, start[position]
             )));
         }
         Ok(start)
@@ -70,6 +87,19 @@ impl<'py> Unknowns<'py> {
 
     pub fn shape(&self) -> &[usize] {
         self.start.shape()
+    }
+
+    /// The starting point itself, as a new array for the user to keep.
+    pub fn first_point(&self) -> PyResult<Bound<'py, PyAny>> {
+        fn copy<'py, T: Entry>(unknowns: &Unknowns<'py>) -> PyResult<Bound<'py, PyAny>> {
+            unknowns.point::<T>(&unknowns.start()?)
+        }
+        match self.field()? {
+            FieldOf::Single => copy::<f32>(self),
+            FieldOf::Double => copy::<f64>(self),
+            FieldOf::ComplexSingle => copy::<c32>(self),
+            FieldOf::ComplexDouble => copy::<c64>(self),
+        }
     }
 
     /// A new array, for the user to keep, of the kind and shape of x0.
@@ -81,22 +111,24 @@ impl<'py> Unknowns<'py> {
     pub fn array<T: Entry>(&self, values: &[T], shape: &[usize]) -> PyResult<Bound<'py, PyAny>> {
         let py = self.start.py();
         let array = arrays::to_python(py, values, shape).into_any();
-        match &self.namespace {
-            Some(namespace) => namespace.call_method1(intern!(py, "asarray"), (array,)),
+        match &self.convert {
+            Some(convert) => convert.call1((array,)),
             None => Ok(array),
         }
     }
 }
 
-fn foreign_namespace<'py>(x0: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+fn conversion<'py>(x0: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = x0.py();
     // Most arguments are one of these, and asking a list for an attribute is slow.
-    if x0.is_instance_of::<PyUntypedArray>() || x0.is_exact_instance_of::<PyList>() {
+    if x0.is_exact_instance_of::<PyUntypedArray>() || x0.is_exact_instance_of::<PyList>() {
         return Ok(None);
     }
-    let Some(namespace) = x0.getattr_opt(intern!(x0.py(), "__array_namespace__"))? else {
+    if x0.is_instance_of::<PyUntypedArray>() {
+        return x0.getattr(intern!(py, "__array_wrap__")).map(Some);
+    }
+    let Some(namespace) = x0.getattr_opt(intern!(py, "__array_namespace__"))? else {
         return Ok(None);
     };
-    let namespace = namespace.call0()?;
-    let numpy = x0.py().import("numpy")?;
-    Ok((!namespace.is(&numpy)).then_some(namespace))
+    namespace.call0()?.getattr(intern!(py, "asarray")).map(Some)
 }

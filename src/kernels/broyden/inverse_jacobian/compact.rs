@@ -1,0 +1,201 @@
+//! H as a product of rank-one factors that share their vectors.
+//!
+//! Write δₖ = λₖ pₖ for the steps and w = HₖFₖ₊₁. Since Hₖ Fₖ = −pₖ, Broyden's update is
+//!
+//!     Hₖ₊₁ = (I + qₖ pₖᴴ / μₖ) Hₖ,   μₖ = ‖pₖ‖²,   qₖ = pₖ₊₁ + (λₖ − 1) pₖ,
+//!
+//!     pₖ₊₁ = −(μₖ w + (λₖ − 1) βₖ pₖ) / (μₖ + βₖ),   βₖ = pₖᴴ w:
+//!
+//! both vectors of a factor are combinations of directions, so only the directions are kept. The
+//! first update after a restart is different, because H₀Fₖ is not −pₖ: with c = δ − H₀ (Fₖ₊₁ − Fₖ)
+//!
+//!     Hₖ₊₁ = (I + c δᴴ / (δᴴδ − δᴴc)) H₀
+//!
+//! and c is kept as well.
+//!
+//! With the inner products of the kept vectors in a small (Gram) matrix, a product with H is
+//! v ↦ h₀ v + Σ yᵢvᵢ, where the yᵢ follow from the vᵢᴴv. So an iteration reads every kept vector
+//! twice: for the inner products with F, and for the combination.
+//!
+//! Reference: C. T. Kelley, "Iterative Methods for Linear and Nonlinear Equations", SIAM, 1995,
+//! section 7.3 (brsol), here with step lengths λ.
+
+use ndarray::{Array1, Array2};
+
+use super::{Dense, Step, Store};
+use crate::linalg::Field;
+use crate::linalg::tall::{combine, dot, dots, fill_blocks};
+
+/// The factor I + (Σ aᵢ vᵢ) vᵣᴴ; the sum has at most two terms.
+#[derive(Clone, Copy, Debug)]
+struct Factor<T> {
+    left: [(usize, T); 2],
+    right: usize,
+}
+
+#[derive(Debug)]
+pub struct Compact<T: Field> {
+    /// h₀ = −α
+    initial: T,
+    /// More factors than this are dropped before an update.
+    limit: Option<usize>,
+    /// The kept vectors; the last one is the direction.
+    vectors: Vec<Vec<T>>,
+    /// Vectors that were dropped, to be used again.
+    spare: Vec<Vec<T>>,
+    /// `gram[i][j]` = vᵢᴴvⱼ for j ≤ i.
+    gram: Vec<Vec<T>>,
+    factors: Vec<Factor<T>>,
+}
+
+impl<T: Field> Compact<T> {
+    pub fn new(initial: T, limit: Option<usize>, residual: &[T]) -> Self {
+        let mut store = Compact {
+            initial,
+            limit,
+            vectors: Vec::new(),
+            spare: Vec::new(),
+            gram: Vec::new(),
+            factors: Vec::new(),
+        };
+        store.restart(residual);
+        store
+    }
+
+    /// How many updates H holds.
+    pub fn rank(&self) -> usize {
+        self.factors.len()
+    }
+
+    fn new_vector(&mut self, length: usize) -> Vec<T> {
+        self.spare.pop().unwrap_or_else(|| vec![T::zero(); length])
+    }
+
+    /// Keeps a vector, given its inner products vᵢᴴv with the others and, last, with itself.
+    fn keep(&mut self, vector: Vec<T>, products: Vec<T>) {
+        self.vectors.push(vector);
+        self.gram.push(products.into_iter().map(|product| product.conj()).collect());
+    }
+
+    /// vᵢᴴvⱼ
+    fn product(&self, i: usize, j: usize) -> T {
+        if j <= i { self.gram[i][j] } else { self.gram[j][i].conj() }
+    }
+
+    /// vᵢᴴ(h₀ v + Σ yⱼvⱼ), where `with_v` are the vⱼᴴv.
+    fn product_with(&self, i: usize, with_v: &[T], y: &[T]) -> T {
+        let kept = y.iter().enumerate().filter(|(_, y)| !y.is_zero());
+        kept.fold(self.initial * with_v[i], |sum, (j, &y)| sum + self.product(i, j) * y)
+    }
+
+    /// The yᵢ with H v = h₀ v + Σ yᵢvᵢ, given the vᵢᴴv.
+    fn coefficients(&self, with_v: &[T]) -> Vec<T> {
+        let mut y = vec![T::zero(); self.vectors.len()];
+        for factor in &self.factors {
+            let product = self.product_with(factor.right, with_v, &y);
+            for (i, a) in factor.left {
+                y[i] += a * product;
+            }
+        }
+        y
+    }
+
+    /// The update after a step that began with at least one factor, or from a fresh H₀.
+    fn update_along_direction(&mut self, step: Step<T>) {
+        let last = self.vectors.len() - 1;
+        let with_residual = dots(&self.vectors, step.to);
+        let mut y = self.coefficients(&with_residual);
+        let beta = self.product_with(last, &with_residual, &y);
+        let mu = self.product(last, last);
+        let shortfall = T::of(step.length - 1.0);
+        let shrink = -mu.over(mu + beta);
+        y.iter_mut().for_each(|y| *y *= shrink);
+        y[last] -= (shortfall * beta).over(mu + beta);
+
+        let mut direction = self.new_vector(step.to.len());
+        let products = combine(&mut direction, shrink * self.initial, step.to, &y, &self.vectors);
+        self.keep(direction, products);
+        let scale = T::one().over(mu);
+        self.factors
+            .push(Factor { left: [(last + 1, scale), (last, shortfall * scale)], right: last });
+    }
+
+    /// Drops everything but the direction p, and updates H₀.
+    fn update_afresh(&mut self, step: Step<T>) {
+        let p = self.forget();
+        let (h, length) = (self.initial, T::of(step.length));
+        let mu = dot(&p, &p);
+        let mut c = self.new_vector(p.len());
+        let products = fill_blocks(&mut c, 2, |rows, c, sums| {
+            let p = &p[rows.clone()];
+            let residuals = step.from[rows.clone()].iter().zip(&step.to[rows.clone()]);
+            for ((c, &p), (&from, &to)) in c.iter_mut().zip(p).zip(residuals) {
+                *c = length * p - h * (to - from);
+            }
+            sums[0] = dot(p, c);
+            sums[1] = dot(p, &step.to[rows]);
+        });
+        let [p_c, p_to] = [products[0], products[1]];
+        // δᴴδ − δᴴc, and the coefficient of c in H₊F₊.
+        let denominator = length * length * mu - length * p_c;
+        let scale = length.over(denominator);
+        let correction = scale * h * p_to;
+        self.keep(p, vec![mu]);
+        let c_c = dot(&c, &c);
+        self.keep(c, vec![p_c, c_c]);
+        self.factors.push(Factor { left: [(1, scale), (0, T::zero())], right: 0 });
+
+        let mut direction = self.new_vector(step.to.len());
+        let coefficients = [T::zero(), -correction];
+        let products = combine(&mut direction, -h, step.to, &coefficients, &self.vectors);
+        self.keep(direction, products);
+    }
+
+    /// Empties the store and hands out the direction.
+    fn forget(&mut self) -> Vec<T> {
+        let direction = self.vectors.pop().unwrap_or_default();
+        self.spare.append(&mut self.vectors);
+        self.gram.clear();
+        self.factors.clear();
+        direction
+    }
+
+    /// The same H as a matrix.
+    pub fn to_dense(&self) -> Dense<T> {
+        let unknowns = self.vectors[0].len();
+        let vector = |i: usize| Array1::from(self.vectors[i].clone());
+        let mut h: Array2<T> = Array2::eye(unknowns) * self.initial;
+        for factor in &self.factors {
+            let row = vector(factor.right).mapv(|v| v.conj()).dot(&h);
+            let mut column = Array1::zeros(unknowns);
+            for (i, a) in factor.left {
+                column = column + vector(i) * a;
+            }
+            for (i, mut h_row) in h.rows_mut().into_iter().enumerate() {
+                h_row.scaled_add(column[i], &row);
+            }
+        }
+        Dense::new(self.initial, h, self.direction().to_vec())
+    }
+}
+
+impl<T: Field> Store<T> for Compact<T> {
+    fn restart(&mut self, residual: &[T]) {
+        let mut direction = self.forget();
+        direction.resize(residual.len(), T::zero());
+        let products = combine::<T, Vec<T>>(&mut direction, -self.initial, residual, &[], &[]);
+        self.keep(direction, products);
+    }
+
+    fn update(&mut self, step: Step<T>) {
+        if self.limit.is_some_and(|limit| self.factors.len() > limit) {
+            self.update_afresh(step);
+        } else {
+            self.update_along_direction(step);
+        }
+    }
+
+    fn direction(&self) -> &[T] {
+        self.vectors.last().map_or(&[], |direction| direction)
+    }
+}

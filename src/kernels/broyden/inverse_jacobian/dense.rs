@@ -1,0 +1,60 @@
+//! H as a matrix, for few unknowns.
+
+use ndarray::{Array1, Array2, ArrayView1};
+
+use super::{Step, Store};
+use crate::linalg::Field;
+
+#[derive(Debug)]
+pub struct Dense<T: Field> {
+    /// h₀ = −α
+    initial: T,
+    matrix: Array2<T>,
+    direction: Vec<T>,
+}
+
+impl<T: Field> Dense<T> {
+    pub fn new(initial: T, matrix: Array2<T>, direction: Vec<T>) -> Self {
+        Dense { initial, matrix, direction }
+    }
+
+    #[cfg(test)]
+    pub fn product(&self, v: &[T]) -> Vec<T> {
+        self.matrix.dot(&ArrayView1::from(v)).to_vec()
+    }
+
+    pub fn initial(&self) -> T {
+        self.initial
+    }
+}
+
+impl<T: Field> Store<T> for Dense<T> {
+    fn restart(&mut self, residual: &[T]) {
+        self.matrix = Array2::eye(residual.len()) * self.initial;
+        self.direction = residual.iter().map(|&f| -self.initial * f).collect();
+    }
+
+    /// H₊ = H + c δᴴH / (δᴴH y) with c = δ − H y = (λ − 1) p − H F₊.
+    fn update(&mut self, step: Step<T>) {
+        let direction = Array1::from(std::mem::take(&mut self.direction));
+        let to = ArrayView1::from(step.to);
+        let product = self.matrix.dot(&to);
+        let c = &direction * T::of(step.length - 1.0) - &product;
+        let mut row = direction.mapv(|p| p.conj()).dot(&self.matrix);
+        let mut change = T::zero();
+        for ((&row, &to), &from) in row.iter().zip(step.to).zip(step.from) {
+            change += row * (to - from);
+        }
+        row.mapv_inplace(|entry| entry.over(change));
+        for (mut matrix_row, &c) in self.matrix.rows_mut().into_iter().zip(&c) {
+            matrix_row.scaled_add(c, &row);
+        }
+        let correction = row.dot(&to);
+        let products = product.iter().zip(&c);
+        self.direction = products.map(|(&w, &c)| -(w + c * correction)).collect();
+    }
+
+    fn direction(&self) -> &[T] {
+        &self.direction
+    }
+}

@@ -1,0 +1,210 @@
+//! H as a sum, H = h₀ I + Σ cᵢdᵢᴴ, of which parts can be dropped.
+//!
+//! With g = H F of the old residual (−p where nothing was dropped), w = H F₊ and v = Hᴴδ, Broyden's
+//! update adds the pair
+//!
+//!     c = δ − w + g,   d = v / (yᴴv),   y = F₊ − F.
+//!
+//! An iteration reads every kept vector twice: for the inner products dᵢᴴF₊ and cᵢᴴδ, and for the
+//! combinations w and v.
+//!
+//! Two reductions keep the sum short. One drops the oldest pair. The other keeps the largest
+//! singular values of the sum (van der Rotten's Broyden rank reduction): with C = (c₁ … cₘ),
+//! D = (d₁ … dₘ) and triangular factors RᴴR of CᴴC and DᴴD,
+//!
+//!     C Dᴴ = Q₁ (R₁R₂ᴴ) Q₂ᴴ,   R₁R₂ᴴ = U S Wᴴ,   C ← C R₂ᴴ W,   D ← D R₂⁻¹ W,
+//!
+//! cut to the leading columns of W: C Dᴴ keeps its largest singular values, and only matrices of
+//! order m are ever factored.
+//!
+//! Reference: B. A. van der Rotten, "A limited memory Broyden method to solve high-dimensional
+//! systems of nonlinear equations", PhD thesis, Universiteit Leiden, 2003.
+
+use super::{Step, Store};
+use crate::linalg::Field;
+use crate::linalg::lapack::Lapack;
+use crate::linalg::product_svd::leading_subspace;
+use crate::linalg::tall::{
+    add_scaled, dot, fill_blocks, fill_two, gram, replace_by_combinations, sum, sum_blocks,
+};
+
+/// How the sum is kept short.
+#[derive(Clone, Copy, Debug)]
+pub enum Reduction {
+    /// Drop the oldest pairs until there are no more than `rank`.
+    DropOldest { rank: usize },
+    /// From `rank` pairs on, keep the `retained` largest singular values.
+    KeepLargest { rank: usize, retained: usize, lapack: Lapack },
+}
+
+#[derive(Debug)]
+pub struct LowRank<T: Field> {
+    /// h₀ = −α
+    initial: T,
+    reduction: Reduction,
+    left: Vec<Vec<T>>,
+    right: Vec<Vec<T>>,
+    /// Vectors that were dropped, to be used again.
+    spare: Vec<Vec<T>>,
+    direction: Vec<T>,
+}
+
+impl<T: Field> LowRank<T> {
+    pub fn new(initial: T, reduction: Reduction, residual: &[T]) -> Self {
+        let mut store = LowRank {
+            initial,
+            reduction,
+            left: Vec::new(),
+            right: Vec::new(),
+            spare: Vec::new(),
+            direction: vec![T::zero(); residual.len()],
+        };
+        store.restart(residual);
+        store
+    }
+
+    #[cfg(test)]
+    pub fn product(&self, v: &[T]) -> Vec<T> {
+        let mut product: Vec<T> = v.iter().map(|&v| self.initial * v).collect();
+        for (c, d) in self.left.iter().zip(&self.right) {
+            add_scaled(&mut product, dot(d, v), c);
+        }
+        product
+    }
+
+    fn new_vector(&mut self) -> Vec<T> {
+        self.spare.pop().unwrap_or_else(|| vec![T::zero(); self.direction.len()])
+    }
+
+    /// Shortens the sum where it is due; whether H has changed.
+    fn reduce(&mut self) -> bool {
+        match self.reduction {
+            Reduction::DropOldest { rank } => {
+                let excess = self.left.len().saturating_sub(rank);
+                self.spare.extend(self.left.drain(..excess));
+                self.spare.extend(self.right.drain(..excess));
+                excess > 0
+            }
+            Reduction::KeepLargest { rank, retained, lapack } => {
+                let due = self.left.len() >= rank;
+                if due {
+                    self.keep_largest(retained, lapack);
+                }
+                due
+            }
+        }
+    }
+
+    fn keep_largest(&mut self, retained: usize, lapack: Lapack) {
+        let subspace = leading_subspace(lapack, &gram(&self.left), &gram(&self.right), retained);
+        let kept = subspace.as_ref().map_or(0, |subspace| subspace.left.ncols());
+        // Without a decomposition (an overflow, say) nothing can be told apart: forget all.
+        if let Some(subspace) = subspace {
+            replace_by_combinations(&mut self.left, &subspace.left);
+            replace_by_combinations(&mut self.right, &subspace.right);
+        }
+        self.spare.extend(self.left.drain(kept..));
+        self.spare.extend(self.right.drain(kept..));
+    }
+
+    /// The inner products dᵢᴴF₊, then dᵢᴴF where H has changed, then cᵢᴴp.
+    fn products(&self, step: Step<T>, changed: bool) -> [Vec<T>; 3] {
+        let pairs = self.left.len();
+        let sums = sum_blocks(step.to.len(), 3 * pairs, |rows, sums| {
+            let (to, from) = (&step.to[rows.clone()], &step.from[rows.clone()]);
+            let p = &self.direction[rows.clone()];
+            for i in 0..pairs {
+                let d = &self.right[i][rows.clone()];
+                sums[i] = dot(d, to);
+                if changed {
+                    sums[pairs + i] = dot(d, from);
+                }
+                sums[2 * pairs + i] = dot(&self.left[i][rows.clone()], p);
+            }
+        });
+        let part = |k: usize| sums[k * pairs..(k + 1) * pairs].to_vec();
+        [part(0), part(1), part(2)]
+    }
+
+    /// c. On the way the direction becomes −H₊F₊ = −(w + c dᴴF₊), where the last factor is the
+    /// `correction`.
+    fn new_left(
+        &mut self,
+        step: Step<T>,
+        with_to: &[T],
+        with_from: Option<&[T]>,
+        correction: T,
+    ) -> Vec<T> {
+        let mut c = self.new_vector();
+        let (h, length, left) = (self.initial, T::of(step.length), &self.left);
+        fill_two(&mut c, &mut self.direction, |rows, c, p| {
+            let (to, from) = (&step.to[rows.clone()], &step.from[rows.clone()]);
+            let mut w: Vec<T> = to.iter().map(|&to| h * to).collect();
+            for (&with_to, left) in with_to.iter().zip(left) {
+                add_scaled(&mut w, with_to, &left[rows.clone()]);
+            }
+            for ((c, &p), &w) in c.iter_mut().zip(&*p).zip(&w) {
+                *c = length * p - w;
+            }
+            match with_from {
+                None => add_scaled(c, -T::one(), p),
+                Some(with_from) => {
+                    add_scaled(c, h, from);
+                    for (&with_from, left) in with_from.iter().zip(left) {
+                        add_scaled(c, with_from, &left[rows.clone()]);
+                    }
+                }
+            }
+            for ((p, &c), w) in p.iter_mut().zip(&*c).zip(w) {
+                *p = -(w + correction * c);
+            }
+        });
+        c
+    }
+
+    /// v = Hᴴδ; and yᴴv and vᴴF₊.
+    fn new_right(&mut self, step: Step<T>, with_p: &[T]) -> (Vec<T>, [T; 2]) {
+        let mut v = self.new_vector();
+        let length = T::of(step.length);
+        let scale = self.initial.conj() * length;
+        let sums = fill_blocks(&mut v, 2, |rows, v, sums| {
+            for (v, &p) in v.iter_mut().zip(&self.direction[rows.clone()]) {
+                *v = scale * p;
+            }
+            for (&with_p, right) in with_p.iter().zip(&self.right) {
+                add_scaled(v, length * with_p, &right[rows.clone()]);
+            }
+            let (to, from) = (&step.to[rows.clone()], &step.from[rows]);
+            sums[0] = sum(v.len(), |i| (to[i] - from[i]).conj() * v[i]);
+            sums[1] = dot(v, to);
+        });
+        (v, [sums[0], sums[1]])
+    }
+}
+
+impl<T: Field> Store<T> for LowRank<T> {
+    fn restart(&mut self, residual: &[T]) {
+        self.spare.append(&mut self.left);
+        self.spare.append(&mut self.right);
+        for (p, &f) in self.direction.iter_mut().zip(residual) {
+            *p = -self.initial * f;
+        }
+    }
+
+    fn update(&mut self, step: Step<T>) {
+        let changed = self.reduce();
+        let [with_to, with_from, with_p] = self.products(step, changed);
+        let (mut d, [change, with_residual]) = self.new_right(step, &with_p);
+        let scale = T::one().over(change);
+        d.iter_mut().for_each(|d| *d *= scale);
+        let correction = with_residual.over(change.conj());
+        let with_from = if changed { Some(&with_from[..]) } else { None };
+        let c = self.new_left(step, &with_to, with_from, correction);
+        self.left.push(c);
+        self.right.push(d);
+    }
+
+    fn direction(&self) -> &[T] {
+        &self.direction
+    }
+}

@@ -1,0 +1,255 @@
+//! Approximations H of the inverse Jacobian that Broyden's first ("good") method builds.
+//!
+//! After a step δ = x₊ − x that changed the residual by y = F₊ − F, H becomes the matrix closest
+//! in the sense of Broyden to the last one that satisfies the secant condition H₊ y = δ:
+//!
+//!     H₊ = H + (δ − H y) δᴴH / (δᴴH y),   H₀ = −α I.
+//!
+//! No store forms H. Each gives the direction p = −H F and takes updates. Because δ = λ p is along
+//! the direction that it gave itself, H F is already known, and so one product with H (of F₊) and
+//! at most one with Hᴴ (of δ) are all that an iteration needs.
+//!
+//! - [`Compact`] keeps one vector an iteration: for unlimited rank, and for 'restart'.
+//! - [`LowRank`] keeps two: for the reductions that drop parts of H, 'simple' and 'svd'.
+//! - [`Dense`] is H itself, from when its rank passes the number of unknowns.
+//!
+//! References: C. G. Broyden, "A class of methods for solving nonlinear simultaneous equations",
+//! Mathematics of Computation 19, 1965; C. T. Kelley, "Iterative Methods for Linear and Nonlinear
+//! Equations", SIAM, 1995, section 7.3.
+
+mod compact;
+mod dense;
+mod low_rank;
+
+pub use compact::Compact;
+pub use dense::Dense;
+pub use low_rank::{LowRank, Reduction};
+
+use crate::linalg::Field;
+use crate::linalg::lapack::Lapack;
+
+/// How the rank of H is kept low.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RankLimit {
+    /// It is not.
+    None,
+    /// Before the rank passes `rank`, everything is dropped.
+    Restart { rank: usize },
+    /// Before the rank passes `rank`, the oldest part is dropped.
+    Simple { rank: usize },
+    /// When the rank reaches `rank`, only the `retained` largest singular values are kept.
+    Svd { rank: usize, retained: usize },
+}
+
+/// A step that was taken along the last direction, and the residuals on both ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'a, T> {
+    /// λ
+    pub length: f64,
+    /// F
+    pub from: &'a [T],
+    /// F₊
+    pub to: &'a [T],
+}
+
+/// What a store of H can do.
+trait Store<T: Field> {
+    /// Goes back to H₀; the direction becomes −H₀F.
+    fn restart(&mut self, residual: &[T]);
+
+    /// Updates H; the direction becomes −H₊F₊.
+    fn update(&mut self, step: Step<T>);
+
+    /// p
+    fn direction(&self) -> &[T];
+}
+
+/// One of the stores.
+#[derive(Debug)]
+pub enum InverseJacobian<T: Field> {
+    Compact(Compact<T>),
+    LowRank(LowRank<T>),
+    Dense(Dense<T>),
+}
+
+impl<T: Field> InverseJacobian<T> {
+    /// H₀ = −α I; the direction is −H₀F.
+    pub fn new(alpha: T, limit: RankLimit, residual: &[T], lapack: Option<Lapack>) -> Self {
+        let unknowns = residual.len();
+        match (limit, lapack) {
+            (RankLimit::Restart { rank }, _) if rank < unknowns => {
+                InverseJacobian::Compact(Compact::new(-alpha, Some(rank), residual))
+            }
+            (RankLimit::Simple { rank }, _) if rank < unknowns => {
+                let reduction = Reduction::DropOldest { rank };
+                InverseJacobian::LowRank(LowRank::new(-alpha, reduction, residual))
+            }
+            (RankLimit::Svd { rank, retained }, Some(lapack)) => {
+                let rank = rank.min(unknowns);
+                let retained = retained.min(rank.saturating_sub(1));
+                let reduction = Reduction::KeepLargest { rank, retained, lapack };
+                InverseJacobian::LowRank(LowRank::new(-alpha, reduction, residual))
+            }
+            _ => InverseJacobian::Compact(Compact::new(-alpha, None, residual)),
+        }
+    }
+
+    pub fn direction(&self) -> &[T] {
+        match self {
+            InverseJacobian::Compact(store) => store.direction(),
+            InverseJacobian::LowRank(store) => store.direction(),
+            InverseJacobian::Dense(store) => store.direction(),
+        }
+    }
+
+    pub fn restart(&mut self, residual: &[T]) {
+        match self {
+            InverseJacobian::Compact(store) => store.restart(residual),
+            InverseJacobian::LowRank(store) => store.restart(residual),
+            InverseJacobian::Dense(store) => {
+                *self = InverseJacobian::Compact(Compact::new(store.initial(), None, residual));
+            }
+        }
+    }
+
+    pub fn update(&mut self, step: Step<T>) {
+        match self {
+            InverseJacobian::Compact(store) => {
+                store.update(step);
+                if store.rank() > step.to.len() {
+                    *self = InverseJacobian::Dense(store.to_dense());
+                }
+            }
+            InverseJacobian::LowRank(store) => store.update(step),
+            InverseJacobian::Dense(store) => store.update(step),
+        }
+    }
+}
+
+#[cfg(test)]
+impl<T: Field> InverseJacobian<T> {
+    /// H v
+    fn product(&self, v: &[T]) -> Vec<T> {
+        match self {
+            InverseJacobian::Compact(store) => store.to_dense().product(v),
+            InverseJacobian::LowRank(store) => store.product(v),
+            InverseJacobian::Dense(store) => store.product(v),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::{Array1, Array2};
+    use ndarray_linalg::c64;
+
+    /// Broyden's update on the full matrix, as the formula says.
+    struct Plain<T: Field> {
+        h: Array2<T>,
+        direction: Array1<T>,
+    }
+
+    impl<T: Field> Plain<T> {
+        fn new(alpha: T, residual: &[T]) -> Self {
+            let h = Array2::eye(residual.len()) * -alpha;
+            let direction = -h.dot(&Array1::from(residual.to_vec()));
+            Plain { h, direction }
+        }
+
+        fn update(&mut self, step: Step<T>) {
+            let delta = &self.direction * T::of(step.length);
+            let to = Array1::from(step.to.to_vec());
+            let y = &to - &Array1::from(step.from.to_vec());
+            let hy = self.h.dot(&y);
+            let row = delta.mapv(|d| d.conj()).dot(&self.h);
+            let scale = row.dot(&y);
+            for i in 0..delta.len() {
+                for j in 0..delta.len() {
+                    self.h[[i, j]] += (delta[i] - hy[i]) * row[j] / scale;
+                }
+            }
+            self.direction = -self.h.dot(&to);
+        }
+    }
+
+    fn number<T: Field>(seed: usize) -> T {
+        let part = |seed: usize| ((seed * 7919 + 13) % 1009) as f64 / 1009.0 - 0.5;
+        T::from_complex(c64::new(part(seed), part(seed + 500)))
+    }
+
+    fn residual<T: Field>(unknowns: usize, iteration: usize) -> Vec<T> {
+        let shrink = T::of(0.8f64.powi(iteration as i32));
+        (0..unknowns).map(|i| number::<T>(i * 31 + iteration * 101) * shrink).collect()
+    }
+
+    fn close<T: Field>(a: &[T], b: &[T], tolerance: f64) -> bool {
+        let scale: f64 = b.iter().map(|b| b.size()).fold(1e-300, f64::max);
+        a.iter().zip(b).all(|(&a, &b)| (a - b).size() <= tolerance * scale)
+    }
+
+    fn follows_the_formula<T: Field>(limit: RankLimit, unknowns: usize, iterations: usize) {
+        let alpha = T::of(0.7);
+        let mut from = residual::<T>(unknowns, 0);
+        let mut store = InverseJacobian::new(alpha, limit, &from, None);
+        let mut plain = Plain::new(alpha, &from);
+        for iteration in 1..=iterations {
+            let to = residual::<T>(unknowns, iteration);
+            let length = [1.0, 0.5, 1.0, 2.0][iteration % 4];
+            let step = Step { length, from: &from, to: &to };
+            store.update(step);
+            plain.update(step);
+            let direction = plain.direction.to_vec();
+            assert!(close(store.direction(), &direction, 1e-8), "iteration {iteration}");
+            // The two would drift apart from here: only the last update is under test.
+            plain.direction = Array1::from(store.direction().to_vec());
+            from = to;
+        }
+    }
+
+    #[test]
+    fn the_compact_store_follows_the_formula() {
+        follows_the_formula::<f64>(RankLimit::None, 40, 12);
+        follows_the_formula::<c64>(RankLimit::None, 40, 12);
+    }
+
+    #[test]
+    fn the_low_rank_store_follows_the_formula() {
+        follows_the_formula::<f64>(RankLimit::Simple { rank: 20 }, 40, 12);
+        follows_the_formula::<c64>(RankLimit::Simple { rank: 20 }, 40, 12);
+    }
+
+    #[test]
+    fn beyond_full_rank_the_dense_matrix_takes_over() {
+        follows_the_formula::<f64>(RankLimit::None, 3, 8);
+        follows_the_formula::<c64>(RankLimit::None, 3, 8);
+    }
+
+    /// H₊ y = δ, and the direction is −H₊F₊.
+    fn secant_condition(limit: RankLimit) {
+        let unknowns = 50;
+        let mut from = residual::<f64>(unknowns, 0);
+        let mut store = InverseJacobian::new(0.7, limit, &from, None);
+        for iteration in 1..20 {
+            let to = residual::<f64>(unknowns, iteration);
+            let delta = store.direction().to_vec();
+            store.update(Step { length: 1.0, from: &from, to: &to });
+            let product = store.product(&subtract(&to, &from));
+            assert!(close(&product, &delta, 1e-9), "iteration {iteration}");
+            let negative: Vec<f64> = store.product(&to).iter().map(|w| -w).collect();
+            assert!(close(&negative, store.direction(), 1e-9), "iteration {iteration}");
+            from = to;
+        }
+    }
+
+    fn subtract(a: &[f64], b: &[f64]) -> Vec<f64> {
+        a.iter().zip(b).map(|(a, b)| a - b).collect()
+    }
+
+    #[test]
+    fn the_secant_condition_holds_after_every_update() {
+        secant_condition(RankLimit::None);
+        secant_condition(RankLimit::Restart { rank: 4 });
+        secant_condition(RankLimit::Simple { rank: 4 });
+    }
+}

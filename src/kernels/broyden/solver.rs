@@ -1,0 +1,410 @@
+//! Broyden's first method for F(x) = 0, without a Jacobian.
+//!
+//! With H ≈ J⁻¹ from the steps so far, each iteration goes along
+//!
+//!     p = −H F(x),   x₊ = x + λ p,
+//!
+//! with λ = 1 or from a line search on φ(λ) = ‖F(x + λp)‖², and then corrects H so that it explains
+//! the change of F (see `inverse_jacobian`).
+//!
+//! The iterations are those of `scipy.optimize.broyden1`, with what is peculiar to them: the
+//! backtracking search is told the slope −φ(0), half of what it is where H is right; a search
+//! that fails takes the full step; H goes back to −α I when a direction is not finite.
+//!
+//! Reference: C. T. Kelley, "Iterative Methods for Linear and Nonlinear Equations", SIAM, 1995,
+//! chapters 7 and 8.
+
+use super::inverse_jacobian::{InverseJacobian, RankLimit, Step};
+use super::line_search::{self, Armijo, LineSearch, MoreThuente};
+use super::termination::{Arrival, Norms, Termination};
+use crate::linalg::Field;
+use crate::linalg::lapack::Lapack;
+use crate::linalg::norm::{max_norm, norm};
+
+/// The shortest length that a line search tries.
+const SHORTEST: f64 = 1e-2;
+
+/// Distance of the two points that a slope is measured between, relative to the lengths involved.
+const SLOPE_DISTANCE: f64 = 1e-8;
+
+/// What the solver needs next.
+#[derive(Debug, PartialEq)]
+pub enum Ask<'a, T> {
+    /// F at this point.
+    Residual(&'a [T]),
+    /// The norms of F, x and p, where the user measures them.
+    Norms { residual: &'a [T], point: &'a [T], step: &'a [T] },
+    /// Nothing, but an iteration is complete.
+    Report,
+    /// Nothing: the iteration has ended.
+    Done(Stop),
+}
+
+/// Why the iteration ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The tolerances are met.
+    Converged,
+    /// The iterations that were asked for are made.
+    IterationsMade,
+    /// The iterations are used up.
+    OutOfIterations,
+    /// F has components that are not finite.
+    NonFiniteResidual,
+    /// The direction has components that are not finite, even with H₀.
+    NonFiniteStep,
+    /// The direction is zero.
+    ZeroStep,
+    /// The driver asked for it.
+    Interrupted,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SearchMethod {
+    /// The full step.
+    None,
+    Armijo,
+    Wolfe,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Options<T> {
+    /// H₀ = −α I; chosen by the sizes of x₀ and F(x₀) where it is None.
+    pub alpha: Option<T>,
+    pub limit: RankLimit,
+    pub termination: Termination,
+    /// Largest number of iterations.
+    pub iterations: u64,
+    pub search: SearchMethod,
+    /// The user measures the norms; otherwise they are maximum norms.
+    pub own_norm: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    Check,
+    /// F at x + λp, to be kept.
+    Trial {
+        length: f64,
+        then: AfterTrial,
+    },
+    /// F a little beyond x + λp, for the slope there.
+    Beyond {
+        length: f64,
+        distance: f64,
+    },
+    Report,
+    Done(Stop),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum AfterTrial {
+    /// The line search goes on.
+    Search,
+    /// The line search wants the slope as well.
+    Slope,
+    /// The step is taken.
+    Accept,
+}
+
+/// A solve in progress.
+#[derive(Debug)]
+pub struct Broyden<T: Field> {
+    options: Options<T>,
+    phase: Phase,
+    inverse: InverseJacobian<T>,
+    point: Vec<T>,
+    residual: Vec<T>,
+    residual_norm: f64,
+    first_norm: Option<f64>,
+    /// F at the point before; until the step is known to the inverse, its length.
+    previous: Vec<T>,
+    pending: Option<f64>,
+    /// The point that F is asked at.
+    trial: Vec<T>,
+    /// F at x + λp for this λ, and its merit.
+    kept: Vec<T>,
+    kept_length: f64,
+    kept_merit: f64,
+    search: Option<LineSearch>,
+    started: bool,
+    iterations: u64,
+    /// λ of the last iteration.
+    length: f64,
+}
+
+impl<T: Field> Broyden<T> {
+    /// `residual` is F at `start`; both must have the same length, which is not zero.
+    pub fn new(
+        start: Vec<T>,
+        residual: Vec<T>,
+        options: Options<T>,
+        lapack: Option<Lapack>,
+    ) -> Self {
+        let residual_norm = norm(&residual);
+        let alpha = options.alpha.unwrap_or_else(|| {
+            let chosen = 0.5 * norm(&start).max(1.0) / residual_norm;
+            T::of(if residual_norm == 0.0 { 1.0 } else { chosen })
+        });
+        let mut solver = Broyden {
+            options,
+            phase: Phase::Check,
+            inverse: InverseJacobian::new(alpha, options.limit, &residual, lapack),
+            trial: start.clone(),
+            kept: vec![T::zero(); residual.len()],
+            previous: vec![T::zero(); residual.len()],
+            point: start,
+            residual,
+            residual_norm,
+            first_norm: None,
+            pending: None,
+            kept_length: 0.0,
+            kept_merit: 0.0,
+            search: None,
+            started: false,
+            iterations: 0,
+            length: 0.0,
+        };
+        solver.phase = if residual_norm.is_finite() {
+            solver.begin_iteration()
+        } else {
+            Phase::Done(Stop::NonFiniteResidual)
+        };
+        solver
+    }
+
+    pub fn ask(&self) -> Ask<'_, T> {
+        match self.phase {
+            Phase::Check => {
+                Ask::Norms { residual: &self.residual, point: &self.point, step: self.direction() }
+            }
+            Phase::Trial { .. } | Phase::Beyond { .. } => Ask::Residual(&self.trial),
+            Phase::Report => Ask::Report,
+            Phase::Done(stop) => Ask::Done(stop),
+        }
+    }
+
+    /// The current iterate.
+    pub fn point(&self) -> &[T] {
+        &self.point
+    }
+
+    /// F at the current iterate.
+    pub fn residual(&self) -> &[T] {
+        &self.residual
+    }
+
+    /// The direction of the last step; empty before there is one.
+    pub fn direction(&self) -> &[T] {
+        if self.started { self.inverse.direction() } else { &[] }
+    }
+
+    /// Iterations completed.
+    pub fn iterations(&self) -> u64 {
+        self.iterations
+    }
+
+    /// λ of the last iteration.
+    pub fn length(&self) -> f64 {
+        self.length
+    }
+
+    /// F at the point that was asked. The solver may keep this vector and leave another of the
+    /// same length in its place, which saves the copy.
+    pub fn tell_residual(&mut self, residual: &mut Vec<T>) {
+        self.phase = match self.phase {
+            Phase::Trial { length, then } => {
+                std::mem::swap(&mut self.kept, residual);
+                self.kept_length = length;
+                self.kept_merit = merit(&self.kept);
+                self.after_trial(length, then)
+            }
+            Phase::Beyond { length, distance } => {
+                self.tell_slope(length, merit(residual), distance)
+            }
+            other => other,
+        }
+    }
+
+    /// The norms that were asked.
+    pub fn tell_norms(&mut self, norms: Norms) {
+        if matches!(self.phase, Phase::Check) {
+            self.phase = self.check(norms);
+        }
+    }
+
+    /// The report has been made.
+    pub fn tell_reported(&mut self) {
+        if matches!(self.phase, Phase::Report) {
+            self.phase = self.begin_iteration();
+        }
+    }
+
+    /// Ends the iteration where it is.
+    pub fn interrupt(&mut self) {
+        self.phase = Phase::Done(Stop::Interrupted);
+    }
+
+    fn begin_iteration(&mut self) -> Phase {
+        if self.iterations == self.options.iterations {
+            return Phase::Done(Stop::OutOfIterations);
+        }
+        if self.options.own_norm {
+            return Phase::Check;
+        }
+        self.check(Norms {
+            residual: max_norm(&self.residual),
+            point: max_norm(&self.point),
+            step: if self.started { max_norm(self.inverse.direction()) } else { f64::INFINITY },
+        })
+    }
+
+    fn check(&mut self, norms: Norms) -> Phase {
+        let first = *self.first_norm.get_or_insert(norms.residual);
+        match self.options.termination.check(self.iterations, norms, first) {
+            Some(Arrival::Converged) => Phase::Done(Stop::Converged),
+            Some(Arrival::IterationsMade) => Phase::Done(Stop::IterationsMade),
+            None => self.begin_step(),
+        }
+    }
+
+    fn begin_step(&mut self) -> Phase {
+        self.update_inverse();
+        self.started = true;
+        let size = norm(self.inverse.direction());
+        if !size.is_finite() {
+            return Phase::Done(Stop::NonFiniteStep);
+        }
+        if size == 0.0 {
+            return Phase::Done(Stop::ZeroStep);
+        }
+        let merit = self.residual_norm * self.residual_norm;
+        self.kept_length = 0.0;
+        self.kept_merit = merit;
+        match self.options.search {
+            SearchMethod::None => self.try_length(1.0, AfterTrial::Accept),
+            SearchMethod::Armijo => {
+                self.search = Some(LineSearch::Armijo(Armijo::new(merit, -merit, SHORTEST)));
+                self.go_on_searching()
+            }
+            SearchMethod::Wolfe => {
+                self.search = None;
+                self.try_beyond(0.0)
+            }
+        }
+    }
+
+    /// Tells the inverse of the last step; H₀ takes over where that leads nowhere.
+    fn update_inverse(&mut self) {
+        let Some(length) = self.pending.take() else { return };
+        // A step of length zero changes nothing that H could learn from.
+        if length != 0.0 {
+            self.inverse.update(Step { length, from: &self.previous, to: &self.residual });
+        }
+        if length == 0.0 || !self.inverse.direction().iter().all(|p| p.finite()) {
+            self.inverse.restart(&self.residual);
+        }
+    }
+
+    fn go_on_searching(&mut self) -> Phase {
+        let Some(search) = &self.search else { return self.try_length(1.0, AfterTrial::Accept) };
+        match search.ask() {
+            line_search::Ask::Merit(length) if length == self.kept_length => {
+                let merit = self.kept_merit;
+                self.tell_search(merit, f64::NAN)
+            }
+            line_search::Ask::Merit(length) => self.try_length(length, AfterTrial::Search),
+            line_search::Ask::MeritAndSlope(length) if length == self.kept_length => {
+                self.try_beyond(length)
+            }
+            line_search::Ask::MeritAndSlope(length) => self.try_length(length, AfterTrial::Slope),
+            line_search::Ask::Done(found) => {
+                let length = found.unwrap_or(1.0);
+                if length == self.kept_length {
+                    self.accept(length)
+                } else {
+                    self.try_length(length, AfterTrial::Accept)
+                }
+            }
+        }
+    }
+
+    fn tell_search(&mut self, merit: f64, slope: f64) -> Phase {
+        if let Some(search) = &mut self.search {
+            search.tell(merit, slope);
+        }
+        self.go_on_searching()
+    }
+
+    fn try_length(&mut self, length: f64, then: AfterTrial) -> Phase {
+        self.set_trial(length);
+        Phase::Trial { length, then }
+    }
+
+    fn try_beyond(&mut self, length: f64) -> Phase {
+        let lengths = length.abs() + norm(&self.point) / norm(self.inverse.direction()) + 1.0;
+        let distance = lengths * SLOPE_DISTANCE;
+        self.set_trial(length + distance);
+        Phase::Beyond { length, distance }
+    }
+
+    fn set_trial(&mut self, length: f64) {
+        let length = T::of(length);
+        let steps = self.point.iter().zip(self.inverse.direction());
+        for (trial, (&x, &p)) in self.trial.iter_mut().zip(steps) {
+            *trial = x + length * p;
+        }
+    }
+
+    fn after_trial(&mut self, length: f64, then: AfterTrial) -> Phase {
+        match then {
+            AfterTrial::Search => self.tell_search(self.kept_merit, f64::NAN),
+            AfterTrial::Slope => self.try_beyond(length),
+            AfterTrial::Accept => self.accept(length),
+        }
+    }
+
+    fn tell_slope(&mut self, length: f64, beyond: f64, distance: f64) -> Phase {
+        let slope = (beyond - self.kept_merit) / distance;
+        if self.search.is_none() {
+            let search = MoreThuente::new(self.kept_merit, slope, wolfe_limits());
+            self.search = Some(LineSearch::MoreThuente(search));
+            return self.go_on_searching();
+        }
+        debug_assert_eq!(length, self.kept_length);
+        self.tell_search(self.kept_merit, slope)
+    }
+
+    fn accept(&mut self, length: f64) -> Phase {
+        self.set_trial(length);
+        std::mem::swap(&mut self.point, &mut self.trial);
+        std::mem::swap(&mut self.previous, &mut self.residual);
+        std::mem::swap(&mut self.residual, &mut self.kept);
+        self.residual_norm = norm(&self.residual);
+        self.length = length;
+        self.pending = Some(length);
+        self.search = None;
+        if !self.residual_norm.is_finite() {
+            return Phase::Done(Stop::NonFiniteResidual);
+        }
+        self.iterations += 1;
+        Phase::Report
+    }
+}
+
+fn wolfe_limits() -> line_search::Limits {
+    line_search::Limits {
+        sufficient_decrease: 1e-4,
+        curvature: 0.9,
+        relative_width: 1e-2,
+        shortest: SHORTEST,
+        longest: 50.0,
+        trials: 100,
+    }
+}
+
+/// ‖F‖², infinite where F is not finite.
+fn merit<T: Field>(residual: &[T]) -> f64 {
+    let size = norm(residual);
+    if size.is_finite() { size * size } else { f64::INFINITY }
+}

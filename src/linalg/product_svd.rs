@@ -1,0 +1,67 @@
+//! The leading singular vectors of a product C Dᴴ of two tall matrices, from their Gram matrices.
+//!
+//! With CᴴC = R₁ᴴR₁ and DᴴD = R₂ᴴR₂ (Cholesky), C = Q₁R₁ and D = Q₂R₂, so
+//!
+//!     C Dᴴ = Q₁ (R₁R₂ᴴ) Q₂ᴴ,   R₁R₂ᴴ = U S Wᴴ,
+//!
+//! and Q₁ U S = C R₂ᴴ W and Q₂ W = D R₂⁻¹ W are combinations of the columns of C and of D. A Gram
+//! matrix has the square of the condition of its columns; scaling them to length one first leaves
+//! only what is due to their directions.
+
+use ndarray::{Array1, Array2, s};
+use ndarray_linalg::{Cholesky, Diag, JobSvd, SVDDC, SolveTriangular, UPLO};
+
+use super::Field;
+use super::lapack::Lapack;
+
+/// C `left` and D `right` are the factors of the leading part of C Dᴴ.
+pub struct LeadingSubspace<T> {
+    pub left: Array2<T>,
+    pub right: Array2<T>,
+}
+
+/// None where the Gram matrices are not finite.
+pub fn leading_subspace<T: Field>(
+    _: Lapack,
+    left_gram: &Array2<T>,
+    right_gram: &Array2<T>,
+    columns: usize,
+) -> Option<LeadingSubspace<T>> {
+    let r1 = triangular_factor(left_gram)?;
+    let r2 = triangular_factor(right_gram)?;
+    let r2_adjoint = adjoint(&r2);
+    let (_, _, rotation) = r1.dot(&r2_adjoint).svddc(JobSvd::Some).ok()?;
+    let rotation = adjoint(&rotation?);
+    let leading = rotation.slice(s![.., ..columns]).to_owned();
+    let left = r2_adjoint.dot(&leading);
+    let right = r2.solve_triangular(UPLO::Upper, Diag::NonUnit, &leading).ok()?;
+    Some(LeadingSubspace { left, right })
+}
+
+/// R with RᴴR = `gram`. Where rounding keeps the Gram matrix from being positive definite it is
+/// moved by a few units in the last place (T. Fukaya et al., "Shifted Cholesky QR", SIAM Journal on
+/// Scientific Computing 42(1), 2020).
+fn triangular_factor<T: Field>(gram: &Array2<T>) -> Option<Array2<T>> {
+    let order = gram.nrows();
+    if !gram.iter().all(|entry| entry.finite()) {
+        return None;
+    }
+    let lengths: Array1<f64> = gram.diag().mapv(|square| square.size().sqrt().max(1e-300));
+    let scaled = Array2::from_shape_fn((order, order), |(i, j)| {
+        gram[[i, j]].over(T::of(lengths[i])).over(T::of(lengths[j]))
+    });
+    let mut factor = scaled.cholesky(UPLO::Upper).or_else(|_| {
+        let shift = T::of(11.0 * (order * order) as f64 * T::EPSILON);
+        (scaled + Array2::eye(order) * shift).cholesky(UPLO::Upper)
+    });
+    if let Ok(factor) = &mut factor {
+        for (mut column, &length) in factor.columns_mut().into_iter().zip(&lengths) {
+            column.mapv_inplace(|entry| entry * T::of(length));
+        }
+    }
+    factor.ok()
+}
+
+fn adjoint<T: Field>(matrix: &Array2<T>) -> Array2<T> {
+    matrix.t().mapv(|entry| entry.conj())
+}

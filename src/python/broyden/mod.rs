@@ -1,0 +1,51 @@
+//! `raphson.broyden1` and `root(method='broyden1')`: the drivers of `kernels::broyden`.
+
+mod driver;
+mod options;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use crate::python::callable::Callable;
+use crate::python::results::no_convergence;
+use crate::python::root::unknowns::Unknowns;
+use driver::{Functions, solve};
+use options::Settings;
+
+/// `broyden1(F, xin, **settings)`: the solution, or NoConvergence.
+#[pyfunction]
+pub fn broyden1<'py>(
+    function: &Bound<'py, PyAny>,
+    xin: &Bound<'py, PyAny>,
+    callback: &Bound<'py, PyAny>,
+    settings: &Bound<'py, PyDict>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = function.py();
+    let settings = Settings::read(settings)?;
+    let functions = Functions {
+        residual: Callable::new(function, &PyTuple::empty(py), "F")?,
+        norm: settings.tol_norm(py)?,
+        callback: Callable::optional(callback, &PyTuple::empty(py), "callback")?,
+    };
+    let (result, converged) = solve(functions, Unknowns::like(xin, "xin")?, &settings)?;
+    if converged { result.getattr("x") } else { Err(no_convergence(&result)?) }
+}
+
+/// `root(method='broyden1')`: an OptimizeResult.
+#[pyfunction]
+pub fn root_broyden1<'py>(
+    fun: &Bound<'py, PyAny>,
+    x0: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyTuple>,
+    callback: &Bound<'py, PyAny>,
+    settings: &Bound<'py, PyDict>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = fun.py();
+    let settings = Settings::read(settings)?;
+    let functions = Functions {
+        residual: Callable::new(fun, args, "fun")?,
+        norm: settings.tol_norm(py)?,
+        callback: Callable::optional(callback, &PyTuple::empty(py), "callback")?,
+    };
+    Ok(solve(functions, Unknowns::like(x0, "x0")?, &settings)?.0)
+}

@@ -1,0 +1,153 @@
+//! The settings of Broyden's method, read from the keywords of `broyden1`.
+
+use ndarray_linalg::c64;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
+
+use crate::kernels::broyden::inverse_jacobian::RankLimit;
+use crate::kernels::broyden::solver::SearchMethod;
+use crate::kernels::broyden::termination::Termination;
+use crate::python::arrays::{named, to_complex};
+use crate::python::callable::Callable;
+use crate::python::numbers::{count, real};
+
+pub struct Settings<'py> {
+    pub alpha: Option<c64>,
+    pub limit: RankLimit,
+    pub termination: Termination,
+    maxiter: Option<u64>,
+    pub search: SearchMethod,
+    tol_norm: Option<Bound<'py, PyAny>>,
+    pub verbose: bool,
+}
+
+impl<'py> Settings<'py> {
+    /// The names are those of `broyden1`; one that is missing or None has its default.
+    pub fn read(settings: &Bound<'py, PyDict>) -> PyResult<Self> {
+        let given = |name: &str| -> PyResult<Option<Bound<'py, PyAny>>> {
+            Ok(settings.get_item(name)?.filter(|value| !value.is_none()))
+        };
+        let tolerance = |name: &str, default: f64| -> PyResult<f64> {
+            given(name)?.map_or(Ok(default), |value| real(&value, name))
+        };
+        let whole = |name: &str| -> PyResult<Option<u64>> {
+            given(name)?.map(|value| count(&value, name)).transpose()
+        };
+        Ok(Settings {
+            alpha: given("alpha")?.map(|alpha| read_alpha(&alpha)).transpose()?,
+            limit: read_limit(given("reduction_method")?.as_ref(), given("max_rank")?.as_ref())?,
+            termination: Termination {
+                residual: tolerance("f_tol", f64::EPSILON.powf(1.0 / 3.0))?,
+                relative_residual: tolerance("f_rtol", f64::INFINITY)?,
+                step: tolerance("x_tol", f64::INFINITY)?,
+                relative_step: tolerance("x_rtol", f64::INFINITY)?,
+                iterations: whole("iter")?,
+            },
+            maxiter: whole("maxiter")?,
+            search: read_search(settings.get_item("line_search")?.as_ref())?,
+            tol_norm: given("tol_norm")?,
+            verbose: given("verbose")?.map_or(Ok(false), |verbose| verbose.is_truthy())?,
+        })
+    }
+
+    pub fn iterations(&self, unknowns: usize) -> u64 {
+        let wanted = self.termination.iterations;
+        self.maxiter.unwrap_or_else(|| {
+            wanted.map_or(100 * (unknowns as u64 + 1), |wanted| wanted.saturating_add(1))
+        })
+    }
+
+    pub fn tol_norm(&self, py: Python<'py>) -> PyResult<Option<Callable<'py>>> {
+        let norm = self.tol_norm.as_ref();
+        norm.map(|norm| Callable::new(norm, &PyTuple::empty(py), "tol_norm")).transpose()
+    }
+}
+
+fn read_alpha(alpha: &Bound<'_, PyAny>) -> PyResult<c64> {
+    to_complex(alpha).map_err(|error| named(error, "alpha", "a number", alpha))
+}
+
+fn read_search(value: Option<&Bound<'_, PyAny>>) -> PyResult<SearchMethod> {
+    let Some(value) = value else { return Ok(SearchMethod::Armijo) };
+    let name: Option<&str> = value.extract().ok();
+    match (name, value.extract::<bool>()) {
+        (Some("armijo"), _) | (None, Ok(true)) => Ok(SearchMethod::Armijo),
+        (Some("wolfe"), _) => Ok(SearchMethod::Wolfe),
+        (None, Ok(false)) => Ok(SearchMethod::None),
+        _ if value.is_none() => Ok(SearchMethod::None),
+        _ => Err(PyValueError::new_err(format!(
+            "Invalid line search: line_search must be None, 'armijo' or 'wolfe', not {}",
+            value.repr()?
+        ))),
+    }
+}
+
+/// The reduction method, perhaps with its parameter in a tuple, and the largest rank.
+fn read_limit(
+    method: Option<&Bound<'_, PyAny>>,
+    max_rank: Option<&Bound<'_, PyAny>>,
+) -> PyResult<RankLimit> {
+    let rank = max_rank.map(read_rank).transpose()?.flatten();
+    let (name, parameters) = match method {
+        None => ("restart".to_string(), Vec::new()),
+        Some(method) => read_method(method)?,
+    };
+    let refuse_parameters = || match parameters.len() {
+        0 => Ok(()),
+        _ => Err(PyValueError::new_err(format!("reduction_method '{name}' has no parameters"))),
+    };
+    match name.as_str() {
+        "restart" => {
+            refuse_parameters()?;
+            Ok(rank.map_or(RankLimit::None, |rank| RankLimit::Restart { rank }))
+        }
+        "simple" => {
+            refuse_parameters()?;
+            Ok(rank.map_or(RankLimit::None, |rank| RankLimit::Simple { rank }))
+        }
+        "svd" if parameters.len() <= 1 => {
+            let rank = rank.unwrap_or(usize::MAX);
+            let to_retain = parameters.first().filter(|parameter| !parameter.is_none());
+            let retained = match to_retain {
+                Some(to_retain) => {
+                    usize::try_from(count(to_retain, "to_retain")?).unwrap_or(usize::MAX)
+                }
+                None => rank.saturating_sub(2),
+            };
+            Ok(RankLimit::Svd { rank, retained })
+        }
+        "svd" => Err(PyValueError::new_err("reduction_method 'svd' has one parameter, to_retain")),
+        _ => Err(PyValueError::new_err(format!(
+            "Unknown rank reduction method '{name}': reduction_method must be 'restart', 'simple' \
+             or 'svd'"
+        ))),
+    }
+}
+
+fn read_method<'py>(method: &Bound<'py, PyAny>) -> PyResult<(String, Vec<Bound<'py, PyAny>>)> {
+    if let Ok(name) = method.cast::<PyString>() {
+        return Ok((name.to_string(), Vec::new()));
+    }
+    let mut parts = match method.try_iter() {
+        Ok(parts) => parts.collect::<PyResult<Vec<_>>>()?,
+        Err(_) => Vec::new(),
+    };
+    if parts.is_empty() {
+        return Err(PyTypeError::new_err(format!(
+            "reduction_method must be a name or a tuple that begins with one, not {}",
+            method.repr()?
+        )));
+    }
+    Ok((parts.remove(0).str()?.to_string(), parts))
+}
+
+/// One less than `max_rank`: what may be kept when the next update is about to come. None where it
+/// is infinite.
+fn read_rank(max_rank: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
+    let rank = real(max_rank, "max_rank")?;
+    if rank >= 2.0 {
+        return Ok(rank.is_finite().then_some(rank.floor() as usize - 1));
+    }
+    Err(PyValueError::new_err(format!("max_rank must be at least 2, got {max_rank}")))
+}

@@ -1,0 +1,441 @@
+"""`broyden1` and `root(method='broyden1')`, call by call against SciPy.
+
+Broyden's iterations amplify rounding errors, some of them until nothing is left. So each case is
+first run several times by SciPy itself, with the last bit of F disturbed at random: what that does
+to the points is what rounding alone does, and ours may differ by as much.
+"""
+
+import itertools
+import warnings
+
+import numpy as np
+import pytest
+import scipy.optimize
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import raphson
+from problems import PROBLEMS, broyden_tridiagonal, two_curves
+
+FIRST = 25
+CHAOS = 1e-3
+
+
+def tridiagonal_1000():
+    return broyden_tridiagonal(1000)
+
+
+def square_2d():
+    """A problem whose unknowns are a matrix: its own inverse square root."""
+    a = np.array([[2.0, 0.5, 0.1], [0.5, 3.0, 0.2], [0.1, 0.2, 1.0]])
+
+    class Matrix:
+        name = "matrix"
+        start = np.eye(3)
+
+        @staticmethod
+        def residual(x):
+            return x @ a @ x - np.eye(3)
+
+    return Matrix
+
+
+SUITE = [*PROBLEMS, square_2d(), tridiagonal_1000()]
+SEARCHES = [None, "armijo", "wolfe"]
+REDUCTIONS = [
+    {},
+    {"max_rank": 4},
+    {"reduction_method": "simple", "max_rank": 4},
+    {"reduction_method": "svd", "max_rank": 4},
+    {"reduction_method": ("svd", 2), "max_rank": 5},
+    {"alpha": 0.1},
+    {"iter": 7},
+    {"f_tol": 1e-10, "x_rtol": 1e-3},
+    {"f_rtol": 1e-3, "f_tol": np.inf},
+    {"tol_norm": lambda v: np.sqrt(np.mean(np.abs(v) ** 2))},
+]
+# The first step is so short (1e-14 of the direction) that rounding turns it. SciPy updates with
+# the step as rounded, ours with the step as meant.
+TURNED_BY_ROUNDING = {("Wood", "armijo", 0.1)}
+
+
+def run(solver, problem, noise=None, **options):
+    """Run a solver; the points it asked F at, and its result or error."""
+    points = []
+
+    def residual(x):
+        points.append(np.array(x))
+        value = np.asarray(problem.residual(x))
+        if noise is not None:
+            value = value * (1 + 1.1e-16 * noise.choice([-1, 1], size=value.shape))
+        return value
+
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        try:
+            outcome = solver(residual, problem.start, **options)
+        except Exception as error:
+            outcome = error
+    return points, outcome
+
+
+def distances(points, reference):
+    """How far corresponding points are apart, relative to their size."""
+    pairs = list(zip(points, reference, strict=False))[:FIRST]
+    with np.errstate(all="ignore"):
+        return np.array([np.max(np.abs(x - y)) / max(np.max(np.abs(y)), 1e-300) for x, y in pairs])
+
+
+def effect_of_rounding(problem, reference, **options):
+    """What disturbing the last bit of F does to SciPy's points, and to the number of calls."""
+    effect = np.zeros(FIRST)
+    same_calls = True
+    for seed in range(5):
+        noise = np.random.default_rng(seed)
+        points, _ = run(scipy.optimize.broyden1, problem, noise, **options)
+        moved = distances(points, reference)
+        effect[: len(moved)] = np.maximum(effect[: len(moved)], moved)
+        effect[len(moved) :] = 1
+        same_calls &= len(points) == len(reference)
+    return np.maximum.accumulate(effect), same_calls
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS, ids=str)
+@pytest.mark.parametrize("line_search", SEARCHES)
+@pytest.mark.parametrize("problem", SUITE, ids=lambda problem: problem.name)
+def test_same_points(problem, line_search, reduction):
+    if (problem.name, line_search, reduction.get("alpha")) in TURNED_BY_ROUNDING:
+        pytest.skip("rounding turns the first step")
+    options = {"line_search": line_search, "maxiter": 40, **reduction}
+    theirs, their_outcome = run(scipy.optimize.broyden1, problem, **options)
+    ours, our_outcome = run(raphson.broyden1, problem, **options)
+    effect, same_calls = effect_of_rounding(problem, theirs, **options)
+    apart = distances(ours, theirs)
+    effect = effect[: len(apart)]
+    orderly = effect < CHAOS
+    count = len(orderly) if orderly.all() else int(np.argmin(orderly))
+    assert count >= 1
+    bound = np.maximum(1e-10, 1000 * effect)
+    assert np.all(apart[:count] <= bound[:count])
+    if same_calls and orderly.all() and not isinstance(their_outcome, OverflowError):
+        assert len(ours) == len(theirs)
+        assert type(our_outcome) is type(their_outcome)
+        if isinstance(their_outcome, np.ndarray):
+            assert our_outcome.shape == their_outcome.shape
+            assert our_outcome.dtype == their_outcome.dtype
+
+
+@pytest.mark.parametrize("problem", SUITE, ids=lambda problem: problem.name)
+def test_what_scipy_solves_ours_solves(problem):
+    for line_search, reduction in itertools.product(SEARCHES, REDUCTIONS[:5]):
+        options = {"line_search": line_search, "maxiter": 150, **reduction}
+
+        def solves(solver, seed=None, options=options):
+            noise = None if seed is None else np.random.default_rng(seed)
+            return isinstance(run(solver, problem, noise, **options)[1], np.ndarray)
+
+        # Some of these converge or not by the luck of rounding, in SciPy as in ours.
+        if all(solves(scipy.optimize.broyden1, seed) for seed in (None, 0, 1, 2, 3)):
+            assert solves(raphson.broyden1), options
+
+
+CURVES = two_curves()
+
+
+def near_curves(x0=(1.3, -1.4)):
+    return np.array(x0)
+
+
+def test_the_example_of_the_reference_page():
+    def fun(x):
+        return [x[0] + 0.5 * (x[0] - x[1]) ** 3 - 1.0, 0.5 * (x[1] - x[0]) ** 3 + x[1]]
+
+    ours, theirs = (solver(fun, [0, 0]) for solver in (raphson.broyden1, scipy.optimize.broyden1))
+    assert repr(ours) == repr(theirs) == "array([0.84116396, 0.15883641])"
+
+
+class Labelled(np.ndarray):
+    """A subclass of ndarray."""
+
+
+@pytest.mark.parametrize(
+    ("x0", "kind", "dtype"),
+    [
+        (0.3, np.ndarray, float),
+        ([1, 2], np.ndarray, float),
+        ((1.0, 2.0), np.ndarray, float),
+        (np.float32([[0.3, 0.4]]), np.ndarray, np.float32),
+        (np.array([0.3 + 1j]), np.ndarray, complex),
+        (np.complex64([0.3 + 1j]), np.ndarray, np.complex64),
+        (np.array([0.3, 0.4]).view(Labelled), Labelled, float),
+    ],
+    ids=repr,
+)
+def test_f_sees_the_kind_of_x0(x0, kind, dtype):
+    seen = []
+
+    def fun(x):
+        seen.append((type(x), x.shape, x.dtype))
+        return 2 * x - 1
+
+    root = raphson.broyden1(fun, x0)
+    assert set(seen) == {(kind, np.shape(x0), np.dtype(dtype))}
+    assert (type(root), root.shape, root.dtype) == seen[0]
+    assert np.allclose(root, 0.5, atol=1e-5)
+
+
+def test_real_x0_and_complex_values():
+    ours = raphson.broyden1(lambda x: x * x + 2j, np.array([1.0]), alpha=0.3)
+    theirs = scipy.optimize.broyden1(lambda x: x * x + 2j, np.array([1.0]), alpha=0.3)
+    assert ours.dtype == theirs.dtype == np.complex128
+    assert np.allclose(ours, theirs, atol=1e-9)
+
+
+def test_points_may_be_kept_and_changed():
+    kept = []
+
+    def fun(x):
+        value = CURVES.residual(x)
+        kept.append(x)
+        x[:] = np.nan
+        return value
+
+    start = near_curves()
+    root = raphson.broyden1(fun, start, callback=lambda x, f: kept.extend([x, f]))
+    assert np.allclose(root, CURVES.solution, atol=1e-5)
+    assert np.array_equal(start, near_curves())
+    assert len({x.ctypes.data for x in kept}) == len(kept)
+
+
+def test_verbose_prints_what_scipy_prints(capsys):
+    options = {"verbose": True, "tol_norm": lambda v: np.linalg.norm(v)}
+    for x0, extra in itertools.product([near_curves()], [{}, options]):
+        raphson.broyden1(CURVES.residual, x0, **({"verbose": True} | extra))
+        ours = capsys.readouterr().out
+        scipy.optimize.broyden1(CURVES.residual, x0, **({"verbose": True} | extra))
+        theirs = capsys.readouterr().out
+        assert ours.count("\n") == theirs.count("\n") > 3
+        # The last digits of a residual at rounding level are not the same.
+        assert ours.splitlines()[:4] == theirs.splitlines()[:4]
+
+
+def test_no_convergence_carries_the_last_point_and_the_result():
+    with pytest.raises(scipy.optimize.NoConvergence) as ours:
+        raphson.broyden1(CURVES.residual, near_curves(), maxiter=2, f_tol=1e-14)
+    with pytest.raises(scipy.optimize.NoConvergence) as theirs:
+        scipy.optimize.broyden1(CURVES.residual, near_curves(), maxiter=2, f_tol=1e-14)
+    assert len(ours.value.args) == 1
+    assert np.allclose(ours.value.args[0], theirs.value.args[0], rtol=1e-12)
+    result = ours.value.result
+    assert isinstance(result, scipy.optimize.OptimizeResult)
+    assert np.array_equal(result.x, ours.value.args[0])
+    assert np.array_equal(result.fun, CURVES.residual(result.x))
+    assert (result.nit, result.status, result.success) == (2, 2, False)
+    assert result.nfev >= 3
+
+
+def test_a_callback_stops_the_solve():
+    seen = []
+
+    def callback(x, f):
+        seen.append((x, f))
+        if len(seen) == 2:
+            raise StopIteration
+
+    stopped = raphson.broyden1(CURVES.residual, near_curves(), callback=callback)
+    assert np.array_equal(stopped, seen[-1][0])
+    assert np.array_equal(CURVES.residual(stopped), seen[-1][1])
+
+
+def test_callback_sees_what_it_sees_in_scipy():
+    def record(solver):
+        seen = []
+        solver(
+            lambda x: np.ravel(CURVES.residual(np.ravel(x))),
+            near_curves().reshape(1, 2),
+            callback=lambda x, f: seen.append((x.copy(), f.copy())),
+        )
+        return seen
+
+    ours, theirs = record(raphson.broyden1), record(scipy.optimize.broyden1)
+    assert len(ours) == len(theirs)
+    for a, b in zip(ours, theirs, strict=True):
+        assert all(x.shape == y.shape == (2,) for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"spam": 1}, TypeError, "unexpected keyword argument 'spam'"),
+        ({"line_search": "golden"}, ValueError, "Invalid line search"),
+        ({"reduction_method": "qr"}, ValueError, "Unknown rank reduction method 'qr'"),
+        ({"reduction_method": ("restart", 1)}, ValueError, "'restart' has no parameters"),
+        ({"reduction_method": ("svd", 1, 2)}, ValueError, "'svd' has one parameter"),
+        ({"reduction_method": 3}, TypeError, "reduction_method must be a name"),
+        ({"reduction_method": ()}, TypeError, "reduction_method must be a name"),
+        ({"max_rank": 1}, ValueError, "max_rank must be at least 2"),
+        ({"max_rank": "x"}, TypeError, "max_rank: expected a number"),
+        ({"maxiter": 1.5}, TypeError, "maxiter: expected an integer"),
+        ({"iter": "x"}, TypeError, "iter: expected an integer"),
+        ({"f_tol": "x"}, TypeError, "f_tol: expected a number"),
+        ({"alpha": "x"}, TypeError, "alpha: expected a number"),
+        ({"alpha": 1j}, TypeError, "alpha is complex"),
+        ({"alpha": 0.0}, ValueError, "Jacobian inversion yielded zero vector"),
+        ({"tol_norm": 3}, TypeError, "tol_norm must be callable"),
+        ({"tol_norm": lambda v: None}, TypeError, "tol_norm: the result: expected a number"),
+        ({"callback": 3}, TypeError, "callback must be callable"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_bad_options_are_named(options, error, message):
+    with pytest.raises(error, match=message):
+        raphson.broyden1(CURVES.residual, near_curves(), **options)
+
+
+def test_residuals_that_change_their_length_are_refused():
+    lengths = iter([2, 2, 3])
+    with pytest.raises(ValueError, match="F: expected 2 values, one for each element of xin"):
+        raphson.broyden1(lambda x: np.ones(next(lengths)), near_curves())
+    with pytest.raises(ValueError, match="xin is empty"):
+        raphson.broyden1(lambda x: x, [])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("line_search", SEARCHES)
+@pytest.mark.parametrize("when", range(8))
+def test_values_that_are_not_finite_end_like_scipys(bad, line_search, when):
+    def outcome(solver):
+        calls = itertools.count()
+
+        def fun(x):
+            value = CURVES.residual(x)
+            return value * bad if next(calls) == when else value
+
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                root = solver(fun, near_curves(), line_search=line_search, maxiter=30)
+            except Exception as error:
+                return type(error), next(calls)
+            return np.round(root, 4).tolist(), next(calls)
+
+    assert outcome(raphson.broyden1) == outcome(scipy.optimize.broyden1)
+
+
+@pytest.mark.parametrize("fault", [ValueError, StopIteration, KeyboardInterrupt, SystemExit])
+def test_exceptions_come_through_unchanged(fault):
+    raised = fault("mine")
+
+    def fail(x):
+        raise raised
+
+    for call in (
+        lambda: raphson.broyden1(fail, [1.0]),
+        lambda: raphson.broyden1(CURVES.residual, near_curves(), tol_norm=fail),
+    ):
+        with pytest.raises(fault) as caught:
+            call()
+        assert caught.value is raised
+
+
+# root(method='broyden1')
+
+ROOT_OPTIONS = [
+    {},
+    {"nit": 3},
+    {"maxiter": 2},
+    {"fatol": 1e-10},
+    {"ftol": 1e-2, "xtol": 1e-2},
+    {"xatol": 1e-3, "line_search": "wolfe"},
+    {"jac_options": {"alpha": 0.2, "reduction_method": "simple", "max_rank": 3}},
+    {"tol_norm": lambda v: np.max(np.abs(v))},
+]
+
+
+@pytest.mark.parametrize("options", ROOT_OPTIONS, ids=str)
+@pytest.mark.parametrize("tol", [None, 1e-3])
+def test_root_is_scipys(options, tol):
+    def result(root):
+        return root(
+            lambda x, shift: CURVES.residual(x) + shift,
+            near_curves(),
+            args=(1e-3,),
+            method="broyden1",
+            tol=tol,
+            options=options,
+        )
+
+    ours, theirs = result(raphson.root), result(scipy.optimize.root)
+    assert type(ours) is type(theirs)
+    assert set(ours) == set(theirs)
+    assert np.allclose(ours.x, theirs.x, rtol=1e-9)
+    for key in ("nit", "nfev", "status", "success", "message", "method"):
+        assert ours[key] == theirs[key], key
+
+
+def test_root_warns_as_scipys():
+    for keywords, category in (
+        ({"jac": CURVES.jacobian}, RuntimeWarning),
+        ({"options": {"spam": 1}}, scipy.optimize.OptimizeWarning),
+    ):
+        messages = []
+        for root in (raphson.root, scipy.optimize.root):
+            with pytest.warns(category) as caught:
+                root(CURVES.residual, near_curves(), method="broyden1", **keywords)
+            messages.append(str(caught[0].message))
+            assert caught[0].filename == __file__ or root is scipy.optimize.root
+        assert messages[0] == messages[1]
+    with pytest.raises(TypeError, match="jac_options: unknown option 'spam'"):
+        raphson.root(
+            CURVES.residual,
+            near_curves(),
+            method="broyden1",
+            options={"jac_options": {"spam": 1}},
+        )
+
+
+# Properties
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), size=st.integers(2, 30))
+def test_convergence_is_superlinear(seed, size):
+    rng = np.random.default_rng(seed)
+    matrix = np.eye(size) + 0.3 * rng.normal(size=(size, size)) / np.sqrt(size)
+    root = rng.uniform(-1, 1, size)
+    norms = []
+    raphson.broyden1(
+        lambda x: matrix @ (x - root) + 0.05 * (x - root) ** 2,
+        root + 0.1 * rng.normal(size=size),
+        alpha=1.0,
+        line_search=None,
+        f_tol=1e-13,
+        maxiter=20 * size,
+        callback=lambda x, f: norms.append(np.linalg.norm(x - root)),
+    )
+    ratios = [b / a for a, b in itertools.pairwise(norms) if b > 1e-12]
+    assert min(ratios[-4:]) < max(min(ratios[:3]), 0.5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), size=st.integers(3, 40), rank=st.integers(2, 8))
+def test_linear_problems_do_not_care_for_the_reduction_before_it_is_due(seed, size, rank):
+    rng = np.random.default_rng(seed)
+    matrix = np.eye(size) + 0.2 * rng.normal(size=(size, size)) / np.sqrt(size)
+
+    def points(**options):
+        kept = []
+        raphson.broyden1(
+            lambda x: kept.append(x) or matrix @ x - 1,
+            np.zeros(size),
+            alpha=1.0,
+            line_search=None,
+            iter=rank,
+            **options,
+        )
+        return np.array(kept)
+
+    unlimited = points()
+    for method in ("restart", "simple"):
+        limited = points(max_rank=rank + 1, reduction_method=method)
+        assert np.allclose(limited, unlimited, rtol=1e-9, atol=1e-10)
