@@ -18,6 +18,9 @@ pub trait Field: Lapack + ScalarOperand + Send + Sync + 'static {
     /// |self|, in double precision.
     fn size(self) -> f64;
 
+    /// |self / scale|², in double precision.
+    fn size_squared(self, scale: f64) -> f64;
+
     /// The closest number of this field: without the imaginary part where the field is R.
     fn from_complex(value: c64) -> Self;
 
@@ -50,6 +53,11 @@ macro_rules! real_field {
 
             fn size(self) -> f64 {
                 f64::from(self.abs())
+            }
+
+            fn size_squared(self, scale: f64) -> f64 {
+                let size = f64::from(self) / scale;
+                size * size
             }
 
             fn from_complex(value: c64) -> Self {
@@ -87,6 +95,11 @@ macro_rules! complex_field {
 
             fn size(self) -> f64 {
                 f64::from(self.norm())
+            }
+
+            fn size_squared(self, scale: f64) -> f64 {
+                let (re, im) = (f64::from(self.re) / scale, f64::from(self.im) / scale);
+                re * re + im * im
             }
 
             fn from_complex(value: c64) -> Self {

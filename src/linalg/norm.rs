@@ -1,13 +1,19 @@
 //! Vector norms ‖v‖₂ and ‖v‖∞ over R and C, in double precision and safe from overflow.
 
 use super::Field;
+use super::tall::{max_blocks, sum, sum_blocks};
 
 /// max |vᵢ|, and NaN where any component is NaN.
 pub fn max_norm<T: Field>(vector: &[T]) -> f64 {
-    vector
-        .iter()
-        .map(|component| component.size())
-        .fold(0.0, |largest, size| if largest.is_nan() || size <= largest { largest } else { size })
+    max_blocks(vector.len(), |rows| {
+        let mut nan = false;
+        let largest = vector[rows].iter().fold(0.0, |largest, component| {
+            let size = component.size();
+            nan |= size.is_nan();
+            if size > largest { size } else { largest }
+        });
+        if nan { f64::NAN } else { largest }
+    })
 }
 
 /// sqrt(Σ |vᵢ|²), scaled by the largest component where the squares would leave the range.
@@ -24,7 +30,11 @@ pub fn norm<T: Field>(vector: &[T]) -> f64 {
 }
 
 fn sum_of_squares<T: Field>(vector: &[T], scale: f64) -> f64 {
-    vector.iter().map(|component| (component.size() / scale).powi(2)).sum()
+    let sums = sum_blocks(vector.len(), 1, |rows, sums: &mut [f64]| {
+        let block = &vector[rows];
+        sums[0] = sum(block.len(), |i| block[i].size_squared(scale));
+    });
+    sums[0]
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use super::Field;
 
 /// Rows of a block: few enough for the blocks of some dozen vectors to fit the cache of a core.
-const BLOCK: usize = 2048;
+const BLOCK: usize = 1024;
 
 /// From this many rows on, the threads earn more than waking them costs.
 const WORTH_THREADS: usize = 1 << 15;
@@ -55,11 +55,87 @@ pub fn dot<T: Field>(x: &[T], y: &[T]) -> T {
     sum(count, |i| x[i].conj() * y[i])
 }
 
+/// How many vectors go through a block of rows together, so that what they share is read once.
+const ABREAST: usize = 4;
+
+/// vᵢᴴx for all i, over a block of rows.
+pub fn dots_of_block<'a, T: Field>(
+    sums: &mut [T],
+    vectors: impl Iterator<Item = &'a [T]>,
+    x: &[T],
+) {
+    let mut rest = sums;
+    let mut vectors = vectors.peekable();
+    while vectors.peek().is_some() {
+        let group: [&[T]; ABREAST] = std::array::from_fn(|_| vectors.next().unwrap_or(x));
+        let count = rest.len().min(ABREAST);
+        let (now, later) = rest.split_at_mut(count);
+        now.copy_from_slice(&dots_abreast(group, x)[..count]);
+        rest = later;
+    }
+}
+
+fn dots_abreast<T: Field>(vectors: [&[T]; ABREAST], x: &[T]) -> [T; ABREAST] {
+    const LANES: usize = 4;
+    let [a, b, c, d] = vectors.map(|vector| &vector[..x.len()]);
+    let mut sums = [[T::zero(); LANES]; ABREAST];
+    let whole = x.len() - x.len() % LANES;
+    for start in (0..whole).step_by(LANES) {
+        for lane in 0..LANES {
+            let i = start + lane;
+            sums[0][lane] += a[i].conj() * x[i];
+            sums[1][lane] += b[i].conj() * x[i];
+            sums[2][lane] += c[i].conj() * x[i];
+            sums[3][lane] += d[i].conj() * x[i];
+        }
+    }
+    let mut totals = sums.map(|lanes| lanes.into_iter().fold(T::zero(), |sum, lane| sum + lane));
+    for i in whole..x.len() {
+        for (total, vector) in totals.iter_mut().zip([a, b, c, d]) {
+            *total += vector[i].conj() * x[i];
+        }
+    }
+    totals
+}
+
+/// y ← y + Σ aᵢvᵢ over a block of rows.
+pub fn add_combination<'a, T: Field>(
+    y: &mut [T],
+    coefficients: &[T],
+    vectors: impl Iterator<Item = &'a [T]>,
+) {
+    let mut vectors = vectors;
+    for group in coefficients.chunks(ABREAST) {
+        if let [a, b, c, d] = *group
+            && let (Some(v), Some(w)) = (vectors.next(), vectors.next())
+            && let (Some(r), Some(s)) = (vectors.next(), vectors.next())
+        {
+            let [v, w, r, s] = [v, w, r, s].map(|vector| &vector[..y.len()]);
+            for (i, y) in y.iter_mut().enumerate() {
+                *y += a * v[i] + b * w[i] + (c * r[i] + d * s[i]);
+            }
+        } else {
+            for (&a, vector) in group.iter().zip(&mut vectors) {
+                add_scaled(y, a, vector);
+            }
+        }
+    }
+}
+
 /// y ← y + a x
 pub fn add_scaled<T: Field>(y: &mut [T], a: T, x: &[T]) {
     for (y, &x) in y.iter_mut().zip(x) {
         *y += a * x;
     }
+}
+
+/// y ← x + a v
+pub fn displace<T: Field>(y: &mut [T], x: &[T], a: T, v: &[T]) {
+    fill_blocks(y, 0, |rows, y, _| {
+        for ((y, &x), &v) in y.iter_mut().zip(&x[rows.clone()]).zip(&v[rows]) {
+            *y = x + a * v;
+        }
+    });
 }
 
 /// Runs `sum_block` on every block of rows and adds up what it leaves in its `count` sums.
@@ -82,6 +158,20 @@ pub fn sum_blocks<T: Field>(
         partial.chunks_mut(chunk).enumerate().for_each(run);
     }
     total(&partial, count)
+}
+
+/// The largest of what `max_block` finds in the blocks of rows, and NaN where it finds one.
+pub fn max_blocks(rows: usize, max_block: impl Fn(std::ops::Range<usize>) -> f64 + Sync) -> f64 {
+    if rows <= BLOCK {
+        return max_block(0..rows);
+    }
+    let larger = |a: f64, b: f64| if a.is_nan() || b <= a { a } else { b };
+    if may_use_threads(rows) {
+        let found = (0..blocks(rows)).into_par_iter().map(|block| max_block(rows_of(block, rows)));
+        found.reduce(|| 0.0, larger)
+    } else {
+        (0..blocks(rows)).map(|block| max_block(rows_of(block, rows))).fold(0.0, larger)
+    }
 }
 
 /// Runs `fill_block` on every block of `target`, and adds up what it leaves in its `count` sums.
@@ -180,34 +270,35 @@ pub fn replace_by_combinations<T: Field>(vectors: &mut [Vec<T>], matrix: &Array2
     }
 }
 
+/// The rows of a block of every vector.
+pub fn rows_of_all<'a, T: Field>(
+    vectors: &'a [Vec<T>],
+    rows: std::ops::Range<usize>,
+) -> impl Iterator<Item = &'a [T]> {
+    vectors.iter().map(move |vector| &vector[rows.clone()])
+}
+
 /// vᵢᴴx for all i
-pub fn dots<T: Field, V: AsRef<[T]> + Sync>(vectors: &[V], x: &[T]) -> Vec<T> {
+pub fn dots<T: Field>(vectors: &[Vec<T>], x: &[T]) -> Vec<T> {
     sum_blocks(x.len(), vectors.len(), |rows, sums| {
-        let x = &x[rows.clone()];
-        for (sum, vector) in sums.iter_mut().zip(vectors) {
-            *sum = dot(&vector.as_ref()[rows.clone()], x);
-        }
+        dots_of_block(sums, rows_of_all(vectors, rows.clone()), &x[rows]);
     })
 }
 
 /// y ← a x + Σ cᵢvᵢ; returns vᵢᴴy for all i and, last, yᴴy, which costs no further reading.
-pub fn combine<T: Field, V: AsRef<[T]> + Sync>(
+pub fn combine<T: Field>(
     y: &mut [T],
     a: T,
     x: &[T],
     coefficients: &[T],
-    vectors: &[V],
+    vectors: &[Vec<T>],
 ) -> Vec<T> {
     fill_blocks(y, vectors.len() + 1, |rows, y, sums| {
         for (y, &x) in y.iter_mut().zip(&x[rows.clone()]) {
             *y = a * x;
         }
-        for (&coefficient, vector) in coefficients.iter().zip(vectors) {
-            add_scaled(y, coefficient, &vector.as_ref()[rows.clone()]);
-        }
-        for (sum, vector) in sums.iter_mut().zip(vectors) {
-            *sum = dot(&vector.as_ref()[rows.clone()], y);
-        }
+        add_combination(y, coefficients, rows_of_all(vectors, rows.clone()));
+        dots_of_block(&mut sums[..vectors.len()], rows_of_all(vectors, rows), y);
         sums[vectors.len()] = dot(y, y);
     })
 }
@@ -224,20 +315,23 @@ mod tests {
     #[test]
     fn blocks_and_threads_do_not_change_the_result_beyond_rounding() {
         for length in [1, 5, 8, BLOCK, BLOCK + 1, 3 * BLOCK - 1, WORTH_THREADS + 17] {
-            let vectors: Vec<Vec<f64>> = (0..3).map(|seed| vector(length, seed)).collect();
+            let vectors: Vec<Vec<f64>> = (0..7).map(|seed| vector(length, seed)).collect();
             let x = vector(length, 9);
             for (sum, v) in dots(&vectors, &x).iter().zip(&vectors) {
                 let plain: f64 = v.iter().zip(&x).map(|(v, x)| v * x).sum();
                 assert!((sum - plain).abs() < 1e-12 * length as f64);
             }
             let mut y = vec![0.0; length];
-            let sums = combine(&mut y, 2.0, &x, &[1.0, -1.0, 0.5], &vectors);
+            let coefficients = [1.0, -1.0, 0.5, 2.0, 3.0, -0.25, 0.125];
+            let sums = combine(&mut y, 2.0, &x, &coefficients, &vectors);
             for i in 0..length {
-                let plain = 2.0 * x[i] + vectors[0][i] - vectors[1][i] + 0.5 * vectors[2][i];
-                assert!((y[i] - plain).abs() < 1e-14);
+                let terms = coefficients.iter().zip(&vectors).map(|(c, v)| c * v[i]);
+                assert!((y[i] - 2.0 * x[i] - terms.sum::<f64>()).abs() < 1e-14);
             }
-            assert_eq!(sums.len(), 4);
-            assert!((sums[3] - dot(&y, &y)).abs() < 1e-12 * length as f64);
+            assert_eq!(sums.len(), 8);
+            for (sum, v) in sums.iter().zip(vectors.iter().chain([&y])) {
+                assert!((sum - dot(v, &y)).abs() < 1e-12 * length as f64);
+            }
         }
     }
 
@@ -252,6 +346,6 @@ mod tests {
     fn the_first_factor_is_conjugated() {
         let (x, y) = ([c64::new(0.0, 2.0)], [c64::new(3.0, 0.0)]);
         assert_eq!(dot(&x, &y), c64::new(0.0, -6.0));
-        assert_eq!(dots(&[x], &y), [c64::new(0.0, -6.0)]);
+        assert_eq!(dots(&[x.to_vec()], &y), [c64::new(0.0, -6.0)]);
     }
 }

@@ -20,6 +20,7 @@ use super::termination::{Arrival, Norms, Termination};
 use crate::linalg::Field;
 use crate::linalg::lapack::Lapack;
 use crate::linalg::norm::{max_norm, norm};
+use crate::linalg::tall::displace;
 
 /// The shortest length that a line search tries.
 const SHORTEST: f64 = 1e-2;
@@ -120,8 +121,9 @@ pub struct Broyden<T: Field> {
     /// F at the point before; until the step is known to the inverse, its length.
     previous: Vec<T>,
     pending: Option<f64>,
-    /// The point that F is asked at.
+    /// The point x + λp that F is asked at, and λ.
     trial: Vec<T>,
+    trial_length: Option<f64>,
     /// F at x + λp for this λ, and its merit.
     kept: Vec<T>,
     kept_length: f64,
@@ -151,6 +153,7 @@ impl<T: Field> Broyden<T> {
             phase: Phase::Check,
             inverse: InverseJacobian::new(alpha, options.limit, &residual, lapack),
             trial: start.clone(),
+            trial_length: None,
             kept: vec![T::zero(); residual.len()],
             previous: vec![T::zero(); residual.len()],
             point: start,
@@ -301,7 +304,7 @@ impl<T: Field> Broyden<T> {
         if length != 0.0 {
             self.inverse.update(Step { length, from: &self.previous, to: &self.residual });
         }
-        if length == 0.0 || !self.inverse.direction().iter().all(|p| p.finite()) {
+        if length == 0.0 || !norm(self.inverse.direction()).is_finite() {
             self.inverse.restart(&self.residual);
         }
     }
@@ -349,10 +352,9 @@ impl<T: Field> Broyden<T> {
     }
 
     fn set_trial(&mut self, length: f64) {
-        let length = T::of(length);
-        let steps = self.point.iter().zip(self.inverse.direction());
-        for (trial, (&x, &p)) in self.trial.iter_mut().zip(steps) {
-            *trial = x + length * p;
+        if self.trial_length != Some(length) {
+            displace(&mut self.trial, &self.point, T::of(length), self.inverse.direction());
+            self.trial_length = Some(length);
         }
     }
 
@@ -384,6 +386,7 @@ impl<T: Field> Broyden<T> {
         self.length = length;
         self.pending = Some(length);
         self.search = None;
+        self.trial_length = None;
         if !self.residual_norm.is_finite() {
             return Phase::Done(Stop::NonFiniteResidual);
         }

@@ -183,7 +183,7 @@ impl<T: Field> Store<T> for Compact<T> {
     fn restart(&mut self, residual: &[T]) {
         let mut direction = self.forget();
         direction.resize(residual.len(), T::zero());
-        let products = combine::<T, Vec<T>>(&mut direction, -self.initial, residual, &[], &[]);
+        let products = combine(&mut direction, -self.initial, residual, &[], &[]);
         self.keep(direction, products);
     }
 

@@ -25,7 +25,8 @@ use crate::linalg::Field;
 use crate::linalg::lapack::Lapack;
 use crate::linalg::product_svd::leading_subspace;
 use crate::linalg::tall::{
-    add_scaled, dot, fill_blocks, fill_two, gram, replace_by_combinations, sum, sum_blocks,
+    add_combination, add_scaled, dot, dots_of_block, fill_blocks, fill_two, gram,
+    replace_by_combinations, rows_of_all, sum, sum_blocks,
 };
 
 /// How the sum is kept short.
@@ -111,16 +112,15 @@ impl<T: Field> LowRank<T> {
     fn products(&self, step: Step<T>, changed: bool) -> [Vec<T>; 3] {
         let pairs = self.left.len();
         let sums = sum_blocks(step.to.len(), 3 * pairs, |rows, sums| {
-            let (to, from) = (&step.to[rows.clone()], &step.from[rows.clone()]);
-            let p = &self.direction[rows.clone()];
-            for i in 0..pairs {
-                let d = &self.right[i][rows.clone()];
-                sums[i] = dot(d, to);
-                if changed {
-                    sums[pairs + i] = dot(d, from);
-                }
-                sums[2 * pairs + i] = dot(&self.left[i][rows.clone()], p);
+            let (with_to, others) = sums.split_at_mut(pairs);
+            let (with_from, with_p) = others.split_at_mut(pairs);
+            dots_of_block(with_to, rows_of_all(&self.right, rows.clone()), &step.to[rows.clone()]);
+            if changed {
+                let from = &step.from[rows.clone()];
+                dots_of_block(with_from, rows_of_all(&self.right, rows.clone()), from);
             }
+            let p = &self.direction[rows.clone()];
+            dots_of_block(with_p, rows_of_all(&self.left, rows), p);
         });
         let part = |k: usize| sums[k * pairs..(k + 1) * pairs].to_vec();
         [part(0), part(1), part(2)]
@@ -140,9 +140,7 @@ impl<T: Field> LowRank<T> {
         fill_two(&mut c, &mut self.direction, |rows, c, p| {
             let (to, from) = (&step.to[rows.clone()], &step.from[rows.clone()]);
             let mut w: Vec<T> = to.iter().map(|&to| h * to).collect();
-            for (&with_to, left) in with_to.iter().zip(left) {
-                add_scaled(&mut w, with_to, &left[rows.clone()]);
-            }
+            add_combination(&mut w, with_to, rows_of_all(left, rows.clone()));
             for ((c, &p), &w) in c.iter_mut().zip(&*p).zip(&w) {
                 *c = length * p - w;
             }
@@ -150,9 +148,7 @@ impl<T: Field> LowRank<T> {
                 None => add_scaled(c, -T::one(), p),
                 Some(with_from) => {
                     add_scaled(c, h, from);
-                    for (&with_from, left) in with_from.iter().zip(left) {
-                        add_scaled(c, with_from, &left[rows.clone()]);
-                    }
+                    add_combination(c, with_from, rows_of_all(left, rows.clone()));
                 }
             }
             for ((p, &c), w) in p.iter_mut().zip(&*c).zip(w) {
@@ -167,13 +163,12 @@ impl<T: Field> LowRank<T> {
         let mut v = self.new_vector();
         let length = T::of(step.length);
         let scale = self.initial.conj() * length;
+        let coefficients: Vec<T> = with_p.iter().map(|&with_p| length * with_p).collect();
         let sums = fill_blocks(&mut v, 2, |rows, v, sums| {
             for (v, &p) in v.iter_mut().zip(&self.direction[rows.clone()]) {
                 *v = scale * p;
             }
-            for (&with_p, right) in with_p.iter().zip(&self.right) {
-                add_scaled(v, length * with_p, &right[rows.clone()]);
-            }
+            add_combination(v, &coefficients, rows_of_all(&self.right, rows.clone()));
             let (to, from) = (&step.to[rows.clone()], &step.from[rows]);
             sums[0] = sum(v.len(), |i| (to[i] - from[i]).conj() * v[i]);
             sums[1] = dot(v, to);
