@@ -18,8 +18,8 @@ pub trait Field: Lapack + ScalarOperand + Send + Sync + 'static {
     /// |self|, in double precision.
     fn size(self) -> f64;
 
-    /// |self / scale|², in double precision.
-    fn size_squared(self, scale: f64) -> f64;
+    /// |self|², in double precision.
+    fn size_squared(self) -> f64;
 
     /// The closest number of this field: without the imaginary part where the field is R.
     fn from_complex(value: c64) -> Self;
@@ -55,9 +55,8 @@ macro_rules! real_field {
                 f64::from(self.abs())
             }
 
-            fn size_squared(self, scale: f64) -> f64 {
-                let size = f64::from(self) / scale;
-                size * size
+            fn size_squared(self) -> f64 {
+                f64::from(self) * f64::from(self)
             }
 
             fn from_complex(value: c64) -> Self {
@@ -97,9 +96,8 @@ macro_rules! complex_field {
                 f64::from(self.norm())
             }
 
-            fn size_squared(self, scale: f64) -> f64 {
-                let (re, im) = (f64::from(self.re) / scale, f64::from(self.im) / scale);
-                re * re + im * im
+            fn size_squared(self) -> f64 {
+                self.re.size_squared() + self.im.size_squared()
             }
 
             fn from_complex(value: c64) -> Self {

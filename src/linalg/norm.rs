@@ -1,7 +1,7 @@
 //! Vector norms ‖v‖₂ and ‖v‖∞ over R and C, in double precision and safe from overflow.
 
 use super::Field;
-use super::tall::{max_blocks, sum, sum_blocks};
+use super::tall::{max_blocks, sum_blocks, sum_pairs};
 
 /// max |vᵢ|, and NaN where any component is NaN.
 pub fn max_norm<T: Field>(vector: &[T]) -> f64 {
@@ -18,7 +18,7 @@ pub fn max_norm<T: Field>(vector: &[T]) -> f64 {
 
 /// sqrt(Σ |vᵢ|²), scaled by the largest component where the squares would leave the range.
 pub fn norm<T: Field>(vector: &[T]) -> f64 {
-    let sum = sum_of_squares(vector, 1.0);
+    let sum = sum_of_squares(vector, |component| component.size_squared());
     if sum.is_finite() && sum > 1e-280 {
         return sum.sqrt();
     }
@@ -26,13 +26,13 @@ pub fn norm<T: Field>(vector: &[T]) -> f64 {
     if largest == 0.0 || !largest.is_finite() {
         return largest;
     }
-    largest * sum_of_squares(vector, largest).sqrt()
+    largest * sum_of_squares(vector, |component| (component.size() / largest).powi(2)).sqrt()
 }
 
-fn sum_of_squares<T: Field>(vector: &[T], scale: f64) -> f64 {
+fn sum_of_squares<T: Field>(vector: &[T], square: impl Fn(T) -> f64 + Sync) -> f64 {
     let sums = sum_blocks(vector.len(), 1, |rows, sums: &mut [f64]| {
         let block = &vector[rows];
-        sums[0] = sum(block.len(), |i| block[i].size_squared(scale));
+        sums[0] = sum_pairs(block, block, |component, _| square(component));
     });
     sums[0]
 }

@@ -34,25 +34,26 @@ fn rows_of(block: usize, rows: usize) -> std::ops::Range<usize> {
     block * BLOCK..((block + 1) * BLOCK).min(rows)
 }
 
-/// The sum of `count` terms. Independent partial sums let the processor overlap the additions.
-pub fn sum<T: Field>(count: usize, term: impl Fn(usize) -> T) -> T {
-    const LANES: usize = 8;
-    let whole = count - count % LANES;
-    let mut sums = [T::zero(); LANES];
-    for start in (0..whole).step_by(LANES) {
-        for (lane, sum) in sums.iter_mut().enumerate() {
-            *sum += term(start + lane);
+/// How many partial sums overlap their additions in the processor.
+const LANES: usize = 8;
+
+/// Σ term(xᵢ, yᵢ) over two vectors of the same length.
+pub fn sum_pairs<T: Field, S: Field>(x: &[T], y: &[T], term: impl Fn(T, T) -> S) -> S {
+    let (x_lanes, x_rest) = x.as_chunks::<LANES>();
+    let (y_lanes, y_rest) = y[..x.len()].as_chunks::<LANES>();
+    let mut sums = [S::zero(); LANES];
+    for (x, y) in x_lanes.iter().zip(y_lanes) {
+        for lane in 0..LANES {
+            sums[lane] += term(x[lane], y[lane]);
         }
     }
-    let rest = (whole..count).fold(T::zero(), |sum, i| sum + term(i));
+    let rest = x_rest.iter().zip(y_rest).fold(S::zero(), |sum, (&x, &y)| sum + term(x, y));
     sums.into_iter().fold(rest, |sum, lane| sum + lane)
 }
 
 /// xᴴy
 pub fn dot<T: Field>(x: &[T], y: &[T]) -> T {
-    let count = x.len().min(y.len());
-    let (x, y) = (&x[..count], &y[..count]);
-    sum(count, |i| x[i].conj() * y[i])
+    sum_pairs(x, y, |x, y| x.conj() * y)
 }
 
 /// How many vectors go through a block of rows together, so that what they share is read once.
@@ -77,22 +78,22 @@ pub fn dots_of_block<'a, T: Field>(
 
 fn dots_abreast<T: Field>(vectors: [&[T]; ABREAST], x: &[T]) -> [T; ABREAST] {
     const LANES: usize = 4;
-    let [a, b, c, d] = vectors.map(|vector| &vector[..x.len()]);
+    let (x_lanes, x_rest) = x.as_chunks::<LANES>();
+    let parts = vectors.map(|vector| vector[..x.len()].as_chunks::<LANES>());
+    let [a, b, c, d] = parts.map(|(lanes, _)| &lanes[..x_lanes.len()]);
     let mut sums = [[T::zero(); LANES]; ABREAST];
-    let whole = x.len() - x.len() % LANES;
-    for start in (0..whole).step_by(LANES) {
+    for (i, x) in x_lanes.iter().enumerate() {
         for lane in 0..LANES {
-            let i = start + lane;
-            sums[0][lane] += a[i].conj() * x[i];
-            sums[1][lane] += b[i].conj() * x[i];
-            sums[2][lane] += c[i].conj() * x[i];
-            sums[3][lane] += d[i].conj() * x[i];
+            sums[0][lane] += a[i][lane].conj() * x[lane];
+            sums[1][lane] += b[i][lane].conj() * x[lane];
+            sums[2][lane] += c[i][lane].conj() * x[lane];
+            sums[3][lane] += d[i][lane].conj() * x[lane];
         }
     }
     let mut totals = sums.map(|lanes| lanes.into_iter().fold(T::zero(), |sum, lane| sum + lane));
-    for i in whole..x.len() {
-        for (total, vector) in totals.iter_mut().zip([a, b, c, d]) {
-            *total += vector[i].conj() * x[i];
+    for (total, (_, rest)) in totals.iter_mut().zip(parts) {
+        for (&v, &x) in rest.iter().zip(x_rest) {
+            *total += v.conj() * x;
         }
     }
     totals

@@ -26,7 +26,7 @@ use crate::linalg::lapack::Lapack;
 use crate::linalg::product_svd::leading_subspace;
 use crate::linalg::tall::{
     add_combination, add_scaled, dot, dots_of_block, fill_blocks, fill_two, gram,
-    replace_by_combinations, rows_of_all, sum, sum_blocks,
+    replace_by_combinations, rows_of_all, sum_blocks,
 };
 
 /// How the sum is kept short.
@@ -170,7 +170,8 @@ impl<T: Field> LowRank<T> {
             }
             add_combination(v, &coefficients, rows_of_all(&self.right, rows.clone()));
             let (to, from) = (&step.to[rows.clone()], &step.from[rows]);
-            sums[0] = sum(v.len(), |i| (to[i] - from[i]).conj() * v[i]);
+            let change: Vec<T> = to.iter().zip(from).map(|(&to, &from)| to - from).collect();
+            sums[0] = dot(&change, v);
             sums[1] = dot(v, to);
         });
         (v, [sums[0], sums[1]])
