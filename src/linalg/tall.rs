@@ -9,6 +9,7 @@
 use std::sync::OnceLock;
 
 use ndarray::Array2;
+use pulp::Arch;
 use rayon::prelude::*;
 
 use super::Field;
@@ -37,8 +38,23 @@ fn rows_of(block: usize, rows: usize) -> std::ops::Range<usize> {
 /// How many partial sums overlap their additions in the processor.
 const LANES: usize = 8;
 
+/// Runs a loop over a block compiled for the widest vectors that the processor has. The order of
+/// additions is fixed by the lanes in the source, so the result has the same bits on all of them.
+#[inline(always)]
+fn vectorized<R>(run: impl FnOnce() -> R) -> R {
+    Arch::new().dispatch(run)
+}
+
 /// Σ term(xᵢ, yᵢ) over two vectors of the same length.
 pub fn sum_pairs<T: Field, S: Field>(x: &[T], y: &[T], term: impl Fn(T, T) -> S) -> S {
+    vectorized(
+        #[inline(always)]
+        || sum_lanes(x, y, term),
+    )
+}
+
+#[inline(always)]
+fn sum_lanes<T: Field, S: Field>(x: &[T], y: &[T], term: impl Fn(T, T) -> S) -> S {
     let (x_lanes, x_rest) = x.as_chunks::<LANES>();
     let (y_lanes, y_rest) = y[..x.len()].as_chunks::<LANES>();
     let mut sums = [S::zero(); LANES];
@@ -71,11 +87,16 @@ pub fn dots_of_block<'a, T: Field>(
         let group: [&[T]; ABREAST] = std::array::from_fn(|_| vectors.next().unwrap_or(x));
         let count = rest.len().min(ABREAST);
         let (now, later) = rest.split_at_mut(count);
-        now.copy_from_slice(&dots_abreast(group, x)[..count]);
+        let products = vectorized(
+            #[inline(always)]
+            || dots_abreast(group, x),
+        );
+        now.copy_from_slice(&products[..count]);
         rest = later;
     }
 }
 
+#[inline(always)]
 fn dots_abreast<T: Field>(vectors: [&[T]; ABREAST], x: &[T]) -> [T; ABREAST] {
     const LANES: usize = 4;
     let (x_lanes, x_rest) = x.as_chunks::<LANES>();
@@ -112,9 +133,14 @@ pub fn add_combination<'a, T: Field>(
             && let (Some(r), Some(s)) = (vectors.next(), vectors.next())
         {
             let [v, w, r, s] = [v, w, r, s].map(|vector| &vector[..y.len()]);
-            for (i, y) in y.iter_mut().enumerate() {
-                *y += a * v[i] + b * w[i] + (c * r[i] + d * s[i]);
-            }
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (i, y) in y.iter_mut().enumerate() {
+                        *y += a * v[i] + b * w[i] + (c * r[i] + d * s[i]);
+                    }
+                },
+            );
         } else {
             for (&a, vector) in group.iter().zip(&mut vectors) {
                 add_scaled(y, a, vector);
@@ -125,9 +151,14 @@ pub fn add_combination<'a, T: Field>(
 
 /// y ← y + a x
 pub fn add_scaled<T: Field>(y: &mut [T], a: T, x: &[T]) {
-    for (y, &x) in y.iter_mut().zip(x) {
-        *y += a * x;
-    }
+    vectorized(
+        #[inline(always)]
+        || {
+            for (y, &x) in y.iter_mut().zip(x) {
+                *y += a * x;
+            }
+        },
+    );
 }
 
 /// y ← x + a v
