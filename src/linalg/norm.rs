@@ -1,11 +1,13 @@
 //! Vector norms ‖v‖₂ and ‖v‖∞ over R and C, in double precision and safe from overflow.
 
+use std::ops::Range;
+
 use super::Field;
-use super::tall::{max_blocks, sum_blocks, sum_pairs};
+use super::tall::{join_blocks, sum_pairs};
 
 /// max |vᵢ|, and NaN where any component is NaN.
 pub fn max_norm<T: Field>(vector: &[T]) -> f64 {
-    max_blocks(vector.len(), |rows| {
+    let largest_of = |rows: Range<usize>| {
         let mut nan = false;
         let largest = vector[rows].iter().fold(0.0, |largest, component| {
             let size = component.size();
@@ -13,7 +15,9 @@ pub fn max_norm<T: Field>(vector: &[T]) -> f64 {
             if size > largest { size } else { largest }
         });
         if nan { f64::NAN } else { largest }
-    })
+    };
+    let larger = |a: f64, b: f64| if a.is_nan() || b <= a { a } else { b };
+    join_blocks(vector.len(), largest_of, larger)
 }
 
 /// sqrt(Σ |vᵢ|²), scaled by the largest component where the squares would leave the range.
@@ -30,11 +34,11 @@ pub fn norm<T: Field>(vector: &[T]) -> f64 {
 }
 
 fn sum_of_squares<T: Field>(vector: &[T], square: impl Fn(T) -> f64 + Sync) -> f64 {
-    let sums = sum_blocks(vector.len(), 1, |rows, sums: &mut [f64]| {
+    let sum_of = |rows: Range<usize>| {
         let block = &vector[rows];
-        sums[0] = sum_pairs(block, block, |component, _| square(component));
-    });
-    sums[0]
+        sum_pairs(block, block, |component, _| square(component))
+    };
+    join_blocks(vector.len(), sum_of, |a, b| a + b)
 }
 
 #[cfg(test)]

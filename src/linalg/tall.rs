@@ -192,17 +192,21 @@ pub fn sum_blocks<T: Field>(
     total(&partial, count)
 }
 
-/// The largest of what `max_block` finds in the blocks of rows, and NaN where it finds one.
-pub fn max_blocks(rows: usize, max_block: impl Fn(std::ops::Range<usize>) -> f64 + Sync) -> f64 {
+/// What `value_of` finds in the blocks of rows, joined in their order.
+pub fn join_blocks(
+    rows: usize,
+    value_of: impl Fn(std::ops::Range<usize>) -> f64 + Sync,
+    join: impl Fn(f64, f64) -> f64,
+) -> f64 {
     if rows <= BLOCK {
-        return max_block(0..rows);
+        return value_of(0..rows);
     }
-    let larger = |a: f64, b: f64| if a.is_nan() || b <= a { a } else { b };
+    let value_of = |block| value_of(rows_of(block, rows));
     if may_use_threads(rows) {
-        let found = (0..blocks(rows)).into_par_iter().map(|block| max_block(rows_of(block, rows)));
-        found.reduce(|| 0.0, larger)
+        let values: Vec<f64> = (0..blocks(rows)).into_par_iter().map(value_of).collect();
+        values.into_iter().fold(0.0, join)
     } else {
-        (0..blocks(rows)).map(|block| max_block(rows_of(block, rows))).fold(0.0, larger)
+        (0..blocks(rows)).map(value_of).fold(0.0, join)
     }
 }
 
