@@ -6,7 +6,11 @@ to the points is what rounding alone does, and ours may differ by as much.
 """
 
 import itertools
+import os
+import subprocess
+import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -439,3 +443,60 @@ def test_linear_problems_do_not_care_for_the_reduction_before_it_is_due(seed, si
     for method in ("restart", "simple"):
         limited = points(max_rank=rank + 1, reduction_method=method)
         assert np.allclose(limited, unlimited, rtol=1e-9, atol=1e-10)
+
+
+# Large problems
+
+
+def large_linear(n=100_000, seed=0):
+    rng = np.random.default_rng(seed)
+    diagonal, shift = 1 + rng.uniform(-0.3, 0.3, n), rng.uniform(-1, 1, n)
+
+    def fun(x):
+        f = diagonal * x - shift
+        f[1:] += 0.1 * x[:-1]
+        return f
+
+    return fun, np.zeros(n)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS[:5], ids=str)
+def test_large_problems_follow_scipy(reduction):
+    fun, x0 = large_linear()
+    options = {"alpha": 1.0, "line_search": None, "iter": 12, **reduction}
+    ours = raphson.broyden1(fun, x0, **options)
+    theirs = scipy.optimize.broyden1(fun, x0, **options)
+    assert np.max(np.abs(ours - theirs)) < 1e-9
+
+
+def test_threads_get_the_same_bits_as_alone():
+    def solve(seed):
+        fun, x0 = large_linear(50_000, seed)
+        return raphson.broyden1(fun, x0, alpha=1.0, f_tol=1e-10)
+
+    alone = [solve(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(solve, range(4)))
+    assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_goes_on_without_its_parents_threads():
+    program = """
+import os, signal, numpy as np, raphson
+solve = lambda: raphson.broyden1(lambda x: 0.9 * x - 1, np.zeros(100_000), alpha=1.0)
+first = solve()
+child = os.fork()
+if child == 0:
+    signal.alarm(30)
+    os._exit(0 if np.array_equal(solve(), first) else 1)
+print(os.waitpid(child, 0)[1])
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout == "0\n", done.stderr
