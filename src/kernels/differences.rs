@@ -216,7 +216,9 @@ mod tests {
         (jacobian - &exact(x)).iter().map(|e| e.size()).fold(0.0, f64::max)
     }
 
-    fn finish<T: Field>(mut differences: FiniteDifferences<T>) -> Array2<T> {
+    fn differences<T: Field>(scheme: Scheme, x: &[T]) -> Array2<T> {
+        let (f, distances) = (residual(x), Distances::from_start(x, None));
+        let mut differences = FiniteDifferences::new(scheme, x, &f, &distances);
         while let Some(point) = differences.ask() {
             let value = residual(point);
             differences.tell(&value);
@@ -227,32 +229,10 @@ mod tests {
     #[test]
     fn each_scheme_is_as_exact_as_it_should_be() {
         let x = [0.7, -1.3];
-        let f = residual(&x);
-        assert!(
-            error(
-                &finish(FiniteDifferences::new(
-                    Scheme::TwoPoint,
-                    &x,
-                    &f,
-                    &Distances::from_start(&x, None)
-                )),
-                &x
-            ) < 1e-7
-        );
-        assert!(
-            error(
-                &finish(FiniteDifferences::new(
-                    Scheme::ThreePoint,
-                    &x,
-                    &f,
-                    &Distances::from_start(&x, None)
-                )),
-                &x
-            ) < 1e-9
-        );
+        assert!(error(&differences(Scheme::TwoPoint, &x), &x) < 1e-7);
+        assert!(error(&differences(Scheme::ThreePoint, &x), &x) < 1e-9);
 
-        let mut step: ComplexStep<f64> =
-            ComplexStep::new(&x, f.len(), &Distances::from_start(&x, None));
+        let mut step: ComplexStep<f64> = ComplexStep::new(&x, 3, &Distances::from_start(&x, None));
         while let Some(point) = step.ask() {
             let value = residual(point);
             step.tell(&value);
@@ -263,29 +243,8 @@ mod tests {
     #[test]
     fn analytic_functions_of_complex_points_have_complex_jacobians() {
         let x = [c64::new(0.5, 0.2), c64::new(-1.0, 1.0)];
-        let f = residual(&x);
-        assert!(
-            error(
-                &finish(FiniteDifferences::new(
-                    Scheme::TwoPoint,
-                    &x,
-                    &f,
-                    &Distances::from_start(&x, None)
-                )),
-                &x
-            ) < 1e-7
-        );
-        assert!(
-            error(
-                &finish(FiniteDifferences::new(
-                    Scheme::ThreePoint,
-                    &x,
-                    &f,
-                    &Distances::from_start(&x, None)
-                )),
-                &x
-            ) < 1e-9
-        );
+        assert!(error(&differences(Scheme::TwoPoint, &x), &x) < 1e-7);
+        assert!(error(&differences(Scheme::ThreePoint, &x), &x) < 1e-9);
     }
 
     #[test]

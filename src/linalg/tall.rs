@@ -307,10 +307,10 @@ pub fn replace_by_combinations<T: Field>(vectors: &mut [Vec<T>], matrix: &Array2
 }
 
 /// The rows of a block of every vector.
-pub fn rows_of_all<'a, T: Field>(
-    vectors: &'a [Vec<T>],
+pub fn rows_of_all<T: Field>(
+    vectors: &[Vec<T>],
     rows: std::ops::Range<usize>,
-) -> impl Iterator<Item = &'a [T]> {
+) -> impl Iterator<Item = &[T]> {
     vectors.iter().map(move |vector| &vector[rows.clone()])
 }
 

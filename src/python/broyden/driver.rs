@@ -4,7 +4,7 @@ use numpy::{PyArrayDescrMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyStopIteration, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 
 use ndarray_linalg::{c32, c64};
 
@@ -26,6 +26,18 @@ pub struct Functions<'py> {
     pub residual: Callable<'py>,
     pub norm: Option<Callable<'py>>,
     pub callback: Option<Callable<'py>>,
+}
+
+impl<'py> Functions<'py> {
+    pub fn new(
+        residual: Callable<'py>,
+        callback: &Bound<'py, PyAny>,
+        settings: &Settings<'py>,
+    ) -> PyResult<Self> {
+        let py = callback.py();
+        let callback = Callable::optional(callback, &PyTuple::empty(py), "callback")?;
+        Ok(Functions { residual, norm: settings.tol_norm(py)?, callback })
+    }
 }
 
 /// Solves, and says whether that ended as the caller wanted. The field to compute in is that of

@@ -20,13 +20,9 @@ pub fn broyden1<'py>(
     callback: &Bound<'py, PyAny>,
     settings: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let py = function.py();
     let settings = Settings::read(settings)?;
-    let functions = Functions {
-        residual: Callable::new(function, &PyTuple::empty(py), "F")?,
-        norm: settings.tol_norm(py)?,
-        callback: Callable::optional(callback, &PyTuple::empty(py), "callback")?,
-    };
+    let residual = Callable::new(function, &PyTuple::empty(function.py()), "F")?;
+    let functions = Functions::new(residual, callback, &settings)?;
     let (result, converged) = solve(functions, Unknowns::like(xin, "xin")?, &settings)?;
     if converged { result.getattr("x") } else { Err(no_convergence(&result)?) }
 }
@@ -40,12 +36,7 @@ pub fn root_broyden1<'py>(
     callback: &Bound<'py, PyAny>,
     settings: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let py = fun.py();
     let settings = Settings::read(settings)?;
-    let functions = Functions {
-        residual: Callable::new(fun, args, "fun")?,
-        norm: settings.tol_norm(py)?,
-        callback: Callable::optional(callback, &PyTuple::empty(py), "callback")?,
-    };
+    let functions = Functions::new(Callable::new(fun, args, "fun")?, callback, &settings)?;
     Ok(solve(functions, Unknowns::like(x0, "x0")?, &settings)?.0)
 }
