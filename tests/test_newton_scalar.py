@@ -141,19 +141,55 @@ def test_the_type_of_x0_is_kept(x0, method):
     assert same(ours, theirs)
 
 
-def test_a_wider_value_widens_the_point():
-    seen = {}
-    for solver in (raphson.newton, scipy.optimize.newton):
-        types = seen[solver] = []
+TYPES = {
+    "float": float,
+    "float32": np.float32,
+    "float64": np.float64,
+    "int32": lambda value: np.int32(round(value)),
+    "0-d": lambda value: np.array(value, dtype=np.float32),
+    "complex64": np.complex64,
+    "complex128": np.complex128,
+}
 
-        def f(x, types=types):
-            types.append(type(x))
-            value = x * x - 2
-            return np.float64(value) if len(types) > 2 else value
 
-        solver(f, np.float32(1.5), lambda x: 2 * x)
-    assert seen[raphson.newton] == seen[scipy.optimize.newton]
-    assert set(seen[raphson.newton]) == {np.float32, np.float64}
+@pytest.mark.parametrize(
+    "x0", [1.5, np.float32(1.5), np.complex64(1.5 + 1j), 1.5 + 0.5j], ids=repr
+)
+@pytest.mark.parametrize("method", ["newton", "halley", "secant"])
+def test_mixed_types_are_promoted_as_numpy_promotes_them(x0, method):
+    def cast(function, to):
+        def converted(x):
+            value = np.asarray(function(x)).item()
+            return TYPES[to](value if "complex" in to else value.real)
+
+        return converted
+
+    f, fprime, fprime2, _ = PROBLEMS["square root"]
+    for of_f, of_fprime, of_fprime2 in itertools.product(TYPES, TYPES, ["float", "float32"]):
+        functions = {"func": cast(f, of_f)}
+        if method != "secant":
+            functions["fprime"] = cast(fprime, of_fprime)
+        if method == "halley":
+            functions["fprime2"] = cast(fprime2, of_fprime2)
+        ours = record(raphson.newton, functions, x0=x0, disp=False, maxiter=12)
+        theirs = record(scipy.optimize.newton, functions, x0=x0, disp=False, maxiter=12)
+        assert len(ours.calls) == len(theirs.calls), (of_f, of_fprime, of_fprime2)
+        for (_, our_x), (_, their_x) in zip(ours.calls, theirs.calls, strict=True):
+            assert same(our_x, their_x), (of_f, of_fprime, of_fprime2)
+        assert same(ours.result, theirs.result)
+
+
+@pytest.mark.parametrize("scale", [1e-50, 1e50])
+def test_python_floats_outside_single_precision(scale):
+    def solve(solver, **options):
+        return solver(lambda x: scale * (float(x) - 3), np.float32(1.5), **options)
+
+    for options in ({"fprime": lambda x: scale}, {}):
+        ours, theirs = (
+            solve(solver, **options) for solver in (raphson.newton, scipy.optimize.newton)
+        )
+        assert same(ours, theirs)
+        assert ours == 3
 
 
 @pytest.mark.parametrize(

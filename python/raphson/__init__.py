@@ -1,4 +1,4 @@
-"""Nonlinear solvers with kernels in Rust, behind the signatures of SciPy and DESC.
+"""Nonlinear solvers with kernels in Rust, behind the signatures of SciPy.
 
 Functions
 ---------

@@ -27,7 +27,8 @@ def broyden1(
     r"""
     Find a root of a system of equations without its Jacobian, by Broyden's first method.
 
-    A drop-in for `scipy.optimize.broyden1`: `F` is asked for the same points in the same order.
+    A drop-in for `scipy.optimize.broyden1`: `F` is asked for the same points in the same order, up
+    to rounding errors, which Broyden's iterations can amplify.
 
     Parameters
     ----------

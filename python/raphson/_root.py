@@ -93,23 +93,24 @@ def root(
     tol : float, optional
         The same as the option ``xtol``; for 'broyden1' the other tolerances are then not used.
     callback : callable ``callback(x, f)``, optional
-        Called after every iteration with the new point and its residual. Raising StopIteration
-        in it ends the solve.
+        Called after every iteration with the new point and its residual ('broyden1': both as
+        one-dimensional arrays). Raising StopIteration in it ends the solve.
     options : dict, optional
         Options of the method, see Notes.
 
     Returns
     -------
     scipy.optimize.OptimizeResult
-        ``x`` (the root; without success the point with the smallest residual), ``fun`` (the
-        residual there), ``success``, ``status``, ``message``, ``jac`` (the last Jacobian used),
-        ``nit``, ``nfev`` (all calls of `fun`, those for finite differences included), ``njev``.
+        ``x``, ``fun`` (the residual there), ``success``, ``status``, ``message``, ``method``,
+        ``nit`` and ``nfev`` (all calls of `fun`, those for finite differences included). Method
+        'newton' adds ``jac`` (the last Jacobian used) and ``njev``, and without success its ``x``
+        is the point with the smallest residual.
 
     Raises
     ------
     ValueError
         If an argument or option has a value, or a callable returns an array of a shape, that does
-        not fit; if `method` is not one of ours.
+        not fit; if `method` is not one of ours. With 'broyden1' also if a residual has NaN or inf.
     TypeError
         If an argument or what a callable returns is not of the expected type.
 

@@ -8,88 +8,40 @@ use pyo3::types::{PyComplex, PyComplexMethods, PyFloat, PyFloatMethods, PyInt};
 
 use ndarray_linalg::{c32, c64};
 
+use crate::kernels::newton::scalar::{Precision, Typed};
 use crate::linalg::Field;
 
 use super::arrays::{Entry, as_array, describe, named, to_complex};
 
-/// A number in one of the fields of the kernels.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Number {
-    F32(f32),
-    F64(f64),
-    C32(c32),
-    C64(c64),
-}
-
-impl Number {
-    pub fn to_complex(self) -> c64 {
-        match self {
-            Number::F32(value) => value.to_complex(),
-            Number::F64(value) => value.to_complex(),
-            Number::C32(value) => value.to_complex(),
-            Number::C64(value) => value,
-        }
-    }
-}
-
-/// The type of a number: which field, and in how many array dimensions of length one it comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kind {
-    pub complex: bool,
-    pub double: bool,
+/// A number that came from Python, and in how many array dimensions of length one.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer {
+    pub number: Typed,
     pub dimensions: usize,
 }
 
-impl Kind {
-    /// The kind of the result when numbers of the two kinds meet.
-    pub fn join(self, other: Kind) -> Kind {
-        Kind {
-            complex: self.complex || other.complex,
-            double: self.double || other.double,
-            dimensions: self.dimensions.max(other.dimensions),
-        }
-    }
-
-    /// The value as a number of this kind, which must be wide enough for it.
-    pub fn hold(self, value: c64) -> Number {
-        match (self.complex, self.double) {
-            (false, false) => Number::F32(value.re as f32),
-            (false, true) => Number::F64(value.re),
-            (true, false) => Number::C32(c32::new(value.re as f32, value.im as f32)),
-            (true, true) => Number::C64(value),
-        }
-    }
-}
-
-/// A number that came from Python. A Python number has no precision of its own: it takes that of
-/// the NumPy number it meets.
-#[derive(Clone, Copy, Debug)]
-pub struct Answer {
-    pub value: c64,
-    pub kind: Kind,
-}
-
 impl Answer {
-    fn new(value: c64, complex: bool, double: bool, dimensions: usize) -> Self {
-        Answer { value, kind: Kind { complex, double, dimensions } }
+    fn new(value: c64, complex: bool, precision: Precision, dimensions: usize) -> Self {
+        Answer { number: Typed { value, complex, precision }, dimensions }
     }
 }
 
 /// Reads one number. `name` is the argument it came from, or the callable that returned it.
 pub fn read(object: &Bound<'_, PyAny>, name: &str) -> PyResult<Answer> {
+    // numpy.float64 and numpy.complex128 are subclasses of Python's, with a precision.
+    let precision = |is_python| if is_python { Precision::Any } else { Precision::Double };
     if let Ok(float) = object.cast::<PyFloat>() {
-        // numpy.float64 is a subclass of float, with a precision.
-        let double = !object.is_exact_instance_of::<PyFloat>();
-        return Ok(Answer::new(c64::new(float.value(), 0.0), false, double, 0));
+        let precision = precision(object.is_exact_instance_of::<PyFloat>());
+        return Ok(Answer::new(float.value().into(), false, precision, 0));
     }
     if let Ok(complex) = object.cast::<PyComplex>() {
-        let double = !object.is_exact_instance_of::<PyComplex>();
-        return Ok(Answer::new(c64::new(complex.real(), complex.imag()), true, double, 0));
+        let precision = precision(object.is_exact_instance_of::<PyComplex>());
+        return Ok(Answer::new(c64::new(complex.real(), complex.imag()), true, precision, 0));
     }
     if object.is_instance_of::<PyInt>() {
-        let value =
-            object.extract::<f64>().map_err(|error| named(error, name, "a number", object))?;
-        return Ok(Answer::new(c64::new(value, 0.0), false, false, 0));
+        let value: f64 =
+            object.extract().map_err(|error| named(error, name, "a number", object))?;
+        return Ok(Answer::new(value.into(), false, Precision::Any, 0));
     }
     read_array_of_one(object, name)
 }
@@ -103,20 +55,21 @@ fn read_array_of_one(object: &Bound<'_, PyAny>, name: &str) -> PyResult<Answer> 
         )));
     }
     let dtype = array.dtype();
-    let double = !matches!(dtype.char(), b'f' | b'F' | b'e' | b'?');
+    let single = dtype.itemsize() <= 2 || matches!(dtype.char(), b'f' | b'F');
+    let precision = if single { Precision::Single } else { Precision::Double };
     let value = to_complex(&array.call_method0("item")?)
         .map_err(|error| named(error, name, "a number", object))?;
     let complex = dtype.kind() == b'c' || value.im != 0.0;
-    Ok(Answer::new(value, complex, double, array.ndim()))
+    Ok(Answer::new(value, complex, precision, array.ndim()))
 }
 
-/// The NumPy object of this kind: a NumPy scalar, or an array of one element.
-pub fn to_python(py: Python<'_>, number: Number, dimensions: usize) -> PyResult<Bound<'_, PyAny>> {
-    match number {
-        Number::F32(value) => typed(py, value, dimensions),
-        Number::F64(value) => typed(py, value, dimensions),
-        Number::C32(value) => typed(py, value, dimensions),
-        Number::C64(value) => typed(py, value, dimensions),
+/// The NumPy object of this type: a NumPy scalar, or an array of one element.
+pub fn to_python(py: Python<'_>, number: Typed, dimensions: usize) -> PyResult<Bound<'_, PyAny>> {
+    match (number.complex, number.precision) {
+        (false, Precision::Single) => typed(py, number.value.re as f32, dimensions),
+        (false, _) => typed(py, number.value.re, dimensions),
+        (true, Precision::Single) => typed(py, c32::from_complex(number.value), dimensions),
+        (true, _) => typed(py, number.value, dimensions),
     }
 }
 
@@ -153,7 +106,13 @@ pub fn count(value: &Bound<'_, PyAny>, name: &str) -> PyResult<u64> {
     Ok(if index.gt(0)? { u64::MAX } else { 0 })
 }
 
-/// The kind of an array's elements, if the kernels hold it.
+/// The type of an array's elements, if the kernels hold it.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    pub complex: bool,
+    pub double: bool,
+}
+
 pub fn kind_of(array: &Bound<'_, PyUntypedArray>) -> Option<Kind> {
     let dtype = array.dtype();
     let (complex, double) = match dtype.char() {
@@ -164,5 +123,5 @@ pub fn kind_of(array: &Bound<'_, PyUntypedArray>) -> Option<Kind> {
         _ if matches!(dtype.kind(), b'b' | b'i' | b'u') => (false, true),
         _ => return None,
     };
-    Some(Kind { complex, double, dimensions: array.ndim() })
+    Some(Kind { complex, double })
 }

@@ -209,7 +209,8 @@ impl Answer {
         let constant = may_be_constant && array.ndim() == 0;
         if !constant && array.shape() != expected {
             return Err(PyValueError::new_err(format!(
-                "{name}: expected one value for each element of x0 (shape {expected:?}), got {}",
+                "{name}: expected one value for each element of x0 (shape {}), got {}",
+                tuple(expected),
                 describe(&array)
             )));
         }
@@ -267,5 +268,15 @@ fn report_failures(
         warn(py, &message)
     } else {
         Err(PyRuntimeError::new_err(message))
+    }
+}
+
+/// A shape as Python writes it.
+fn tuple(shape: &[usize]) -> String {
+    let lengths: Vec<String> = shape.iter().map(usize::to_string).collect();
+    if let [length] = &lengths[..] {
+        format!("({length},)")
+    } else {
+        format!("({})", lengths.join(", "))
     }
 }

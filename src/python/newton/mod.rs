@@ -12,6 +12,7 @@ use numpy::{PyUntypedArray, PyUntypedArrayMethods};
 use super::arrays::{as_array, describe};
 use super::callable::{Callable, unpack};
 use super::numbers::{self, Kind, count, real};
+use crate::kernels::newton::scalar::Precision;
 
 /// f and its derivatives, as far as they were given.
 struct Functions<'py> {
@@ -137,7 +138,7 @@ impl Start {
     }
 
     fn one(mut start: numbers::Answer, double: bool) -> Start {
-        start.kind.double = double;
+        start.number.precision = if double { Precision::Double } else { Precision::Single };
         Start::One(start)
     }
 }

@@ -7,91 +7,85 @@
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
-use ndarray_linalg::{c32, c64};
-
 use super::{Functions, Options, formatted, warn};
-use crate::kernels::newton::scalar::{Ask, Limits, Scalar, Secant, Stop, Tangent};
-use crate::linalg::Field;
-use crate::python::arrays::Entry;
-use crate::python::numbers::{self, Answer, Kind, Number};
+use crate::kernels::newton::scalar::{
+    Arithmetic, Ask, Limits, Precision, Scalar, Secant, Stop, Tangent, Typed,
+};
+use crate::python::numbers::{self, Answer};
 use crate::python::results::root_results;
 
-/// The solver, in the narrowest field that holds all numbers seen so far.
+/// The solver: in double precision as long as nothing else is seen, then with NumPy's types.
 enum AnyScalar {
-    F32(Scalar<f32>),
-    F64(Scalar<f64>),
-    C32(Scalar<c32>),
-    C64(Scalar<c64>),
+    /// Also the precision of the answers of this iteration, which Python numbers do not have.
+    Double(Scalar<f64>, Precision),
+    Typed(Scalar<Typed>),
 }
 
-macro_rules! in_its_field {
+macro_rules! in_its_arithmetic {
     ($any:expr, $scalar:ident => $result:expr) => {
         match $any {
-            AnyScalar::F32($scalar) => $result,
-            AnyScalar::F64($scalar) => $result,
-            AnyScalar::C32($scalar) => $result,
-            AnyScalar::C64($scalar) => $result,
+            AnyScalar::Double($scalar, _) => $result,
+            AnyScalar::Typed($scalar) => $result,
         }
     };
 }
 
+fn real(value: f64, precision: Precision) -> Typed {
+    Typed { value: value.into(), complex: false, precision }
+}
+
+fn double(value: f64) -> Typed {
+    real(value, Precision::Double)
+}
+
 impl AnyScalar {
-    fn new(start: Number, second: Option<c64>, method: Method, limits: Limits) -> Self {
-        match start {
-            Number::F32(x) => AnyScalar::F32(method.start(x, second, limits)),
-            Number::F64(x) => AnyScalar::F64(method.start(x, second, limits)),
-            Number::C32(x) => AnyScalar::C32(method.start(x, second, limits)),
-            Number::C64(x) => AnyScalar::C64(method.start(x, second, limits)),
+    fn new(start: Typed, second: Option<Typed>, method: Method, limits: Limits) -> Self {
+        let plain = |number: Typed| !number.complex && number.precision != Precision::Single;
+        if plain(start) && second.is_none_or(plain) {
+            let second = second.map(|second| second.value.re);
+            AnyScalar::Double(method.start(start.value.re, second, limits), Precision::Any)
+        } else {
+            AnyScalar::Typed(method.start(start, second, limits))
         }
     }
 
     fn ask(&self) -> Ask {
-        in_its_field!(self, scalar => scalar.ask())
+        in_its_arithmetic!(self, scalar => scalar.ask())
     }
 
-    fn tell(&mut self, answer: c64) {
-        in_its_field!(self, scalar => scalar.tell(Field::from_complex(answer)))
+    fn tell(&mut self, answer: Typed) {
+        if let AnyScalar::Double(scalar, last) = self {
+            if !answer.complex && answer.precision != Precision::Single {
+                let begins = scalar.ask() == Ask::Value;
+                *last = if begins { answer.precision } else { answer.precision.max(*last) };
+                return scalar.tell(answer.value.re);
+            }
+            let last = *last;
+            *self = AnyScalar::Typed(scalar.embed(double, |value| real(value, last)));
+        }
+        if let AnyScalar::Typed(scalar) = self {
+            scalar.tell(answer);
+        }
     }
 
     fn iterations(&self) -> u64 {
-        in_its_field!(self, scalar => scalar.iterations())
+        in_its_arithmetic!(self, scalar => scalar.iterations())
     }
 
-    fn point(&self) -> Number {
+    fn point(&self) -> Typed {
         match self {
-            AnyScalar::F32(scalar) => Number::F32(scalar.point()),
-            AnyScalar::F64(scalar) => Number::F64(scalar.point()),
-            AnyScalar::C32(scalar) => Number::C32(scalar.point()),
-            AnyScalar::C64(scalar) => Number::C64(scalar.point()),
+            AnyScalar::Double(scalar, _) => double(scalar.point()),
+            AnyScalar::Typed(scalar) => scalar.point(),
         }
     }
 
     /// The older and the newer end of the secant.
-    fn ends(&self) -> Option<[c64; 2]> {
-        fn of<T: Entry>(scalar: &Scalar<T>) -> Option<[c64; 2]> {
-            match scalar {
-                Scalar::Secant(secant) => Some(secant.ends().map(T::to_complex)),
-                Scalar::Tangent(_) => None,
-            }
+    fn ends(&self) -> Option<[Typed; 2]> {
+        match self {
+            AnyScalar::Double(Scalar::Secant(secant), _) => Some(secant.ends().map(double)),
+            AnyScalar::Typed(Scalar::Secant(secant)) => Some(secant.ends()),
+            _ => None,
         }
-        in_its_field!(self, scalar => of(scalar))
-    }
-
-    /// Moves into a field that also holds numbers of this kind.
-    fn widen(&mut self, kind: Kind) {
-        let wider = match (&*self, kind.complex, kind.double) {
-            (AnyScalar::F32(scalar), false, true) => AnyScalar::F64(scalar.embed(f64::from)),
-            (AnyScalar::F32(scalar), true, false) => AnyScalar::C32(scalar.embed(c32::from)),
-            (AnyScalar::F32(scalar), true, true) => {
-                AnyScalar::C64(scalar.embed(|x| f64::from(x).into()))
-            }
-            (AnyScalar::F64(scalar), true, _) => AnyScalar::C64(scalar.embed(c64::from)),
-            (AnyScalar::C32(scalar), _, true) => {
-                AnyScalar::C64(scalar.embed(|x| c64::new(x.re.into(), x.im.into())))
-            }
-            _ => return,
-        };
-        *self = wider;
     }
 }
 
@@ -102,11 +96,11 @@ enum Method {
 }
 
 impl Method {
-    fn start<T: Entry>(self, start: T, second: Option<c64>, limits: Limits) -> Scalar<T> {
+    fn start<T: Arithmetic>(self, start: T, second: Option<T>, limits: Limits) -> Scalar<T> {
         match self {
             Method::Tangent { halley } => Scalar::Tangent(Tangent::new(start, halley, limits)),
             Method::Secant => {
-                let second = second.map_or_else(|| Secant::second_point(start), T::from_complex);
+                let second = second.unwrap_or_else(|| Secant::second_point(start));
                 Scalar::Secant(Secant::new(start, second, limits))
             }
         }
@@ -129,24 +123,21 @@ pub fn solve<'py>(
     };
     let limits =
         Limits { absolute: options.tol, relative: options.rtol, iterations: options.maxiter };
-    let mut kind = given_second.map_or(start.kind, |second| start.kind.join(second.kind));
-    let second = given_second.map(|second| second.value);
-    let mut scalar = AnyScalar::new(kind.hold(start.value), second, method, limits);
+    let second = given_second.map(|second| second.number);
+    let mut scalar = AnyScalar::new(start.number, second, method, limits);
+    let mut dimensions = given_second.map_or(0, |second| second.dimensions).max(start.dimensions);
 
     let mut point = py.None().into_bound(py);
     let stop = loop {
         let function = match scalar.ask() {
             Ask::Value => {
                 point = match functions.value.calls {
-                    0 => {
-                        numbers::to_python(py, start.kind.hold(start.value), start.kind.dimensions)?
-                    }
+                    0 => numbers::to_python(py, start.number, start.dimensions)?,
                     1 if given_second.is_some() => options.x1.clone(),
                     1 if matches!(method, Method::Secant) => {
-                        let second = start.kind.hold(scalar.point().to_complex());
-                        numbers::to_python(py, second, start.kind.dimensions)?
+                        numbers::to_python(py, scalar.point(), start.dimensions)?
                     }
-                    _ => numbers::to_python(py, scalar.point(), kind.dimensions)?,
+                    _ => numbers::to_python(py, scalar.point(), dimensions)?,
                 };
                 Some(&mut functions.value)
             }
@@ -158,15 +149,14 @@ pub fn solve<'py>(
             return Err(PyRuntimeError::new_err("a function that was not given was asked for"));
         };
         let answer = numbers::read(&function.call(&point)?, function.name)?;
-        kind = kind.join(answer.kind);
-        scalar.widen(kind);
-        scalar.tell(answer.value);
+        dimensions = dimensions.max(answer.dimensions);
+        scalar.tell(answer.number);
     };
     let root = match stop {
         Stop::ExactRoot | Stop::ZeroDerivative => point,
-        _ => numbers::to_python(py, scalar.point(), kind.dimensions)?,
+        _ => numbers::to_python(py, scalar.point(), dimensions)?,
     };
-    report_failure(py, stop, &scalar, kind, &root, options.disp)?;
+    report_failure(py, stop, &scalar, dimensions, &root, options.disp)?;
     if !options.full_output {
         return Ok(root);
     }
@@ -185,7 +175,7 @@ fn given_second_point(start: Answer, options: &Options<'_>) -> PyResult<Option<A
         return Ok(None);
     }
     let second = numbers::read(&options.x1, "x1")?;
-    if second.value == start.value {
+    if second.number == start.number {
         return Err(PyValueError::new_err("x1 and x0 must be different"));
     }
     Ok(Some(second))
@@ -200,7 +190,7 @@ fn report_failure(
     py: Python<'_>,
     stop: Stop,
     scalar: &AnyScalar,
-    kind: Kind,
+    dimensions: usize,
     root: &Bound<'_, PyAny>,
     disp: bool,
 ) -> PyResult<()> {
@@ -210,8 +200,8 @@ fn report_failure(
         Stop::OutOfIterations => (None, root.clone()),
         Stop::FlatSecant => match scalar.ends() {
             Some([older, newer]) if older != newer => {
-                let python = |number| numbers::to_python(py, kind.hold(number), kind.dimensions);
-                let gap = formatted(&python(newer - older)?, "")?;
+                let python = |number| numbers::to_python(py, number, dimensions);
+                let gap = formatted(&python(newer.minus(older))?, "")?;
                 (Some(format!("Tolerance of {gap} reached.")), python(newer)?)
             }
             _ => return Ok(()),

@@ -3,13 +3,13 @@
 //! `tangent` holds the methods that use derivatives (Newton-Raphson and Halley), `secant` the one
 //! that does without. [`Scalar`] is either of them.
 
+mod arithmetic;
 mod secant;
 mod tangent;
 
+pub use arithmetic::{Arithmetic, Precision, Typed};
 pub use secant::Secant;
 pub use tangent::Tangent;
-
-use crate::linalg::Field;
 
 /// What is to be evaluated next, at [`Scalar::point`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,21 +51,19 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// |next − last| ≤ absolute + relative |last|, or both are the same infinity.
-    fn close<T: Field>(&self, next: T, last: T) -> bool {
-        let bound = T::real(self.absolute) + T::real(self.relative) * last.abs();
-        (last.finite() && (next - last).abs() <= bound) || next == last
+    fn close<T: Arithmetic>(&self, next: T, last: T) -> bool {
+        next.is_close_to(last, self.absolute, self.relative)
     }
 }
 
 /// Newton-Raphson, Halley or the secant method on one equation.
 #[derive(Clone, Debug)]
-pub enum Scalar<T: Field> {
+pub enum Scalar<T> {
     Tangent(Tangent<T>),
     Secant(Secant<T>),
 }
 
-impl<T: Field> Scalar<T> {
+impl<T: Arithmetic> Scalar<T> {
     pub fn ask(&self) -> Ask {
         match self {
             Scalar::Tangent(tangent) => tangent.ask(),
@@ -96,11 +94,15 @@ impl<T: Field> Scalar<T> {
         }
     }
 
-    /// The same state in a field that holds this one.
-    pub fn embed<U: Field>(&self, embed: impl Fn(T) -> U) -> Scalar<U> {
+    /// The same state in other numbers, made from the points and from the answers.
+    pub fn embed<U: Arithmetic>(
+        &self,
+        point: impl Fn(T) -> U,
+        answer: impl Fn(T) -> U,
+    ) -> Scalar<U> {
         match self {
-            Scalar::Tangent(tangent) => Scalar::Tangent(tangent.embed(embed)),
-            Scalar::Secant(secant) => Scalar::Secant(secant.embed(embed)),
+            Scalar::Tangent(tangent) => Scalar::Tangent(tangent.embed(point, answer)),
+            Scalar::Secant(secant) => Scalar::Secant(secant.embed(point, answer)),
         }
     }
 }

@@ -11,8 +11,7 @@
 //!
 //! Reference: J. F. Traub, "Iterative Methods for the Solution of Equations", Prentice-Hall, 1964.
 
-use super::{Ask, Limits, Stop};
-use crate::linalg::Field;
+use super::{Arithmetic, Ask, Limits, Stop};
 
 #[derive(Clone, Debug)]
 pub struct Secant<T> {
@@ -33,11 +32,11 @@ enum Phase {
     Done(Stop),
 }
 
-impl<T: Field> Secant<T> {
+impl<T: Arithmetic> Secant<T> {
     pub fn new(start: T, second: T, limits: Limits) -> Self {
         Secant {
             points: [start, second],
-            values: [T::zero(); 2],
+            values: [T::constant(0.0); 2],
             point: start,
             iterations: 0,
             limits,
@@ -48,9 +47,9 @@ impl<T: Field> Secant<T> {
     /// A second point beside `start`, for callers who have none.
     pub fn second_point(start: T) -> T {
         const OFFSET: f64 = 1e-4;
-        let scaled = start * T::of(1.0 + OFFSET);
-        let offset = T::of(OFFSET);
-        if scaled.nonnegative() { scaled + offset } else { scaled - offset }
+        let scaled = start.times(T::constant(1.0 + OFFSET));
+        let offset = T::constant(OFFSET);
+        if scaled.nonnegative() { scaled.plus(offset) } else { scaled.minus(offset) }
     }
 
     pub fn ask(&self) -> Ask {
@@ -90,7 +89,7 @@ impl<T: Field> Secant<T> {
 
     fn tell_second(&mut self, value: T) -> Phase {
         self.values[1] = value;
-        if self.values[1].abs() < self.values[0].abs() {
+        if self.values[1].size() < self.values[0].size() {
             self.values.swap(0, 1);
             self.points.swap(0, 1);
         }
@@ -110,7 +109,7 @@ impl<T: Field> Secant<T> {
         self.iterations += 1;
         let [older, newer] = self.points;
         if self.values[0] == self.values[1] {
-            self.point = (newer + older).over(T::one() + T::one());
+            self.point = newer.plus(older).over(T::constant(2.0));
             return Phase::Done(Stop::FlatSecant);
         }
         self.point = self.zero_of_line();
@@ -124,15 +123,17 @@ impl<T: Field> Secant<T> {
 
     fn zero_of_line(&self) -> T {
         let ([x0, x1], [q0, q1]) = (self.points, self.values);
-        let zero = |ratio: T, near: T, far: T| (-ratio * far + near).over(T::one() - ratio);
-        if q1.abs() > q0.abs() { zero(q0.over(q1), x0, x1) } else { zero(q1.over(q0), x1, x0) }
+        let zero = |ratio: T, near: T, far: T| {
+            ratio.negated().times(far).plus(near).over(T::constant(1.0).minus(ratio))
+        };
+        if q1.size() > q0.size() { zero(q0.over(q1), x0, x1) } else { zero(q1.over(q0), x1, x0) }
     }
 
-    pub fn embed<U: Field>(&self, embed: impl Fn(T) -> U) -> Secant<U> {
+    pub fn embed<U>(&self, point: impl Fn(T) -> U, answer: impl Fn(T) -> U) -> Secant<U> {
         Secant {
-            points: self.points.map(&embed),
-            values: self.values.map(&embed),
-            point: embed(self.point),
+            points: self.points.map(&point),
+            values: self.values.map(answer),
+            point: point(self.point),
             iterations: self.iterations,
             limits: self.limits,
             phase: self.phase,

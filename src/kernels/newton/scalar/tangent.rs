@@ -12,8 +12,7 @@
 //!
 //! Reference: J. F. Traub, "Iterative Methods for the Solution of Equations", Prentice-Hall, 1964.
 
-use super::{Ask, Limits, Stop};
-use crate::linalg::Field;
+use super::{Arithmetic, Ask, Limits, Stop};
 
 #[derive(Clone, Debug)]
 pub struct Tangent<T> {
@@ -27,12 +26,12 @@ pub struct Tangent<T> {
     ask: Ask,
 }
 
-impl<T: Field> Tangent<T> {
+impl<T: Arithmetic> Tangent<T> {
     pub fn new(start: T, halley: bool, limits: Limits) -> Self {
         Tangent {
             point: start,
-            value: T::zero(),
-            derivative: T::zero(),
+            value: T::constant(0.0),
+            derivative: T::constant(0.0),
             halley,
             iterations: 0,
             limits,
@@ -80,10 +79,10 @@ impl<T: Field> Tangent<T> {
 
     fn tell_second_derivative(&mut self, second_derivative: T) -> Ask {
         let step = self.newton_step();
-        let two = T::one() + T::one();
-        let correction = (step * second_derivative).over(self.derivative).over(two);
-        if correction.abs() < T::real(1.0) {
-            self.advance(step.over(T::one() - correction))
+        let product = step.times(second_derivative);
+        let correction = product.over(self.derivative).over(T::constant(2.0));
+        if correction.size() < 1.0 {
+            self.advance(step.over(T::constant(1.0).minus(correction)))
         } else {
             self.advance(step)
         }
@@ -95,7 +94,7 @@ impl<T: Field> Tangent<T> {
 
     fn advance(&mut self, step: T) -> Ask {
         let last = self.point;
-        self.point = last - step;
+        self.point = last.minus(step);
         self.iterations += 1;
         if self.limits.close(self.point, last) {
             Ask::Done(Stop::SmallStep)
@@ -106,11 +105,11 @@ impl<T: Field> Tangent<T> {
         }
     }
 
-    pub fn embed<U: Field>(&self, embed: impl Fn(T) -> U) -> Tangent<U> {
+    pub fn embed<U>(&self, point: impl Fn(T) -> U, answer: impl Fn(T) -> U) -> Tangent<U> {
         Tangent {
-            point: embed(self.point),
-            value: embed(self.value),
-            derivative: embed(self.derivative),
+            point: point(self.point),
+            value: answer(self.value),
+            derivative: answer(self.derivative),
             halley: self.halley,
             iterations: self.iterations,
             limits: self.limits,
@@ -127,17 +126,17 @@ mod tests {
     const LIMITS: Limits = Limits { absolute: 1e-14, relative: 0.0, iterations: 50 };
 
     /// Runs to the end on x² + c and returns the points at which f was asked, and why it stopped.
-    fn run<T: Field>(mut tangent: Tangent<T>, constant: T) -> (Vec<T>, Stop) {
+    fn run<T: Arithmetic>(mut tangent: Tangent<T>, constant: T) -> (Vec<T>, Stop) {
         let mut points = Vec::new();
         loop {
             let x = tangent.point();
             match tangent.ask() {
                 Ask::Value => {
                     points.push(x);
-                    tangent.tell(x * x + constant);
+                    tangent.tell(x.times(x).plus(constant));
                 }
-                Ask::Derivative => tangent.tell(x + x),
-                Ask::SecondDerivative => tangent.tell(T::one() + T::one()),
+                Ask::Derivative => tangent.tell(x.plus(x)),
+                Ask::SecondDerivative => tangent.tell(T::constant(2.0)),
                 Ask::Done(stop) => {
                     points.push(x);
                     return (points, stop);
