@@ -16,6 +16,10 @@ mod python;
 #[pyo3::pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
+    #[allow(non_upper_case_globals)]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+
+    #[pymodule_export]
     use crate::python::{
         broyden::{broyden1, root_broyden1},
         newton::newton,

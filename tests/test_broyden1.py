@@ -371,9 +371,10 @@ def test_root_is_scipys(options, tol):
 
     ours, theirs = result(raphson.root), result(scipy.optimize.root)
     assert type(ours) is type(theirs)
-    assert set(ours) == set(theirs)
+    # Before SciPy 1.14 the result had no nfev.
+    assert set(ours) == set(theirs) | {"nfev"}
     assert np.allclose(ours.x, theirs.x, rtol=1e-9)
-    for key in ("nit", "nfev", "status", "success", "message", "method"):
+    for key in set(theirs) - {"x", "fun"}:
         assert ours[key] == theirs[key], key
 
 

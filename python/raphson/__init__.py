@@ -10,12 +10,9 @@ root
     Roots of systems of equations, with the call of `scipy.optimize.root`.
 """
 
-from importlib.metadata import version as _version
-
 from raphson._broyden1 import broyden1
+from raphson._core import __version__
 from raphson._newton import newton
 from raphson._root import root
 
-__all__ = ["broyden1", "newton", "root"]
-
-__version__ = _version("raphson")
+__all__ = ["__version__", "broyden1", "newton", "root"]

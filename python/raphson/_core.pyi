@@ -3,6 +3,8 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+__version__: str
+
 def newton(
     func: Callable[..., Any],
     x0: ArrayLike,

@@ -1,13 +1,17 @@
 """The public face of `raphson.root`: one call for all methods for systems of equations."""
 
-import warnings
-from collections.abc import Callable, Mapping
-from math import inf
-from typing import Any
+from __future__ import annotations
 
-from numpy.typing import ArrayLike
+import warnings
+from math import inf
+from typing import TYPE_CHECKING, Any
 
 from raphson import _core
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import ArrayLike
 
 # What the options of SciPy's root(method='broyden1') are called in broyden1.
 _BROYDEN1_SETTINGS = {
