@@ -44,7 +44,7 @@ PROBLEMS = {
         lambda x: x * x - (3 + 4j),
         lambda x: 2 * x,
         lambda x: 2,
-        [1.0, 1 + 1j, -2 - 1j],
+        [1.0, 1 + 1j, -2 - 1j, complex(-0.0, -0.0)],
     ),
     "complex math": (lambda x: cmath.exp(x) + 1, lambda x: cmath.exp(x), None, [1 + 3j, 0.5 + 2j]),
     "not a number": (

@@ -7,6 +7,7 @@ use pyo3::exceptions::{PyRuntimeWarning, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyComplex, PyFloat, PyInt};
 
+use ndarray_linalg::c64;
 use numpy::{PyUntypedArray, PyUntypedArrayMethods};
 
 use super::arrays::{as_array, describe};
@@ -139,6 +140,10 @@ impl Start {
 
     fn one(mut start: numbers::Answer, double: bool) -> Start {
         start.number.precision = if double { Precision::Double } else { Precision::Single };
+        if start.number.complex {
+            // SciPy multiplies by 1.0, which is complex too and so changes the sign of zeros.
+            start.number.value *= c64::new(1.0, 0.0);
+        }
         Start::One(start)
     }
 }
