@@ -126,6 +126,18 @@ def peak_in_new_process(solver_name: str, n: int) -> float:
     return peak
 
 
+def compare_stores(n: int) -> None:
+    """Time the two forms of H on the same problem: 'simple' that drops nothing keeps pairs."""
+    never_reduced = {"reduction_method": "simple", "max_rank": 2 * ITERATIONS}
+    forms = {"steps": {}, "pairs": never_reduced}
+    best = dict.fromkeys(forms, float("inf"))
+    for _ in range(5):
+        for form, options in forms.items():
+            best[form] = min(best[form], own_seconds(raphson.broyden1, n, options))
+    ratio = best["pairs"] / best["steps"]
+    print(f"n = {n:,}: keeping pairs takes {ratio:.2f} times what keeping steps takes.")
+
+
 def main() -> None:
     rows = [
         whole("broyden1: 2 unknowns, the reference page", reference_page, [0, 0]),
@@ -145,6 +157,8 @@ def main() -> None:
     print(f"Unlimited rank, n = 1,000,000: {ours / limit:.1f} times what reading takes.")
     ours, theirs = (peak_in_new_process(name, 10**6) for name in ("raphson", "scipy"))
     print(f"Peak memory of that: {ours / 1e6:.0f} MB, SciPy {theirs / 1e6:.0f} MB.")
+    for n in (100, 10**4, 10**6):
+        compare_stores(n)
 
 
 if __name__ == "__main__":

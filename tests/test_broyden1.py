@@ -211,6 +211,31 @@ def test_points_may_be_kept_and_changed():
     assert len({x.ctypes.data for x in kept}) == len(kept)
 
 
+def test_long_points_that_are_kept_stay_as_they_were():
+    kept = []
+    n = 10_000
+
+    def fun(x):
+        # Some points are kept, as a whole or as a view; the others may be used again.
+        if fun.calls % 4 == 0:
+            kept.append((x, x.copy()))
+        elif fun.calls % 4 == 2:
+            kept.append((x[::2], x[::2].copy()))
+        elif fun.calls % 8 == 1:
+            x.flags.writeable = False
+        elif fun.calls % 8 == 3:
+            x.shape = (2, n // 2)
+            x = x.ravel()
+        fun.calls += 1
+        return x - 0.3 * np.cos(x)
+
+    fun.calls = 0
+    root = raphson.broyden1(fun, np.linspace(0, 3, n), f_tol=1e-12)
+    assert np.abs(root - 0.3 * np.cos(root)).max() <= 1e-12
+    assert len(kept) > 5
+    assert all(np.array_equal(x, copy) for x, copy in kept)
+
+
 def test_verbose_prints_what_scipy_prints(capsys):
     options = {"verbose": True, "tol_norm": lambda v: np.linalg.norm(v)}
     for x0, extra in itertools.product([near_curves()], [{}, options]):

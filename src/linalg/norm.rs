@@ -1,44 +1,64 @@
 //! Vector norms ‖v‖₂ and ‖v‖∞ over R and C, in double precision and safe from overflow.
 
-use std::ops::Range;
-
 use super::Field;
-use super::tall::{join_blocks, sum_pairs};
+use super::tall::{each_block, largest_size, sum_pairs};
+
+/// ‖v‖₂ and ‖v‖∞, which are NaN where any component is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Norms {
+    pub euclidean: f64,
+    pub maximum: f64,
+}
 
 /// max |vᵢ|, and NaN where any component is NaN.
 pub fn max_norm<T: Field>(vector: &[T]) -> f64 {
-    let largest_of = |rows: Range<usize>| {
-        let mut nan = false;
-        let largest = vector[rows].iter().fold(0.0, |largest, component| {
-            let size = component.size();
-            nan |= size.is_nan();
-            if size > largest { size } else { largest }
-        });
-        if nan { f64::NAN } else { largest }
-    };
-    let larger = |a: f64, b: f64| if a.is_nan() || b <= a { a } else { b };
-    join_blocks(vector.len(), largest_of, larger)
+    norms(vector).maximum
 }
 
 /// sqrt(Σ |vᵢ|²), scaled by the largest component where the squares would leave the range.
 pub fn norm<T: Field>(vector: &[T]) -> f64 {
-    let sum = sum_of_squares(vector, |component| component.size_squared());
-    if sum.is_finite() && sum > 1e-280 {
-        return sum.sqrt();
-    }
-    let largest = max_norm(vector);
-    if largest == 0.0 || !largest.is_finite() {
-        return largest;
-    }
-    largest * sum_of_squares(vector, |component| (component.size() / largest).powi(2)).sqrt()
+    norms(vector).euclidean
 }
 
-fn sum_of_squares<T: Field>(vector: &[T], square: impl Fn(T) -> f64 + Sync) -> f64 {
-    let sum_of = |rows: Range<usize>| {
-        let block = &vector[rows];
-        sum_pairs(block, block, |component, _| square(component))
+/// Both norms.
+pub fn norms<T: Field>(vector: &[T]) -> Norms {
+    let parts = each_block::<T, _, 0>(vector.len(), 1, [], |rows, []| measure(&vector[rows]));
+    join(vector, parts)
+}
+
+/// y ← x, and the norms of both on the way.
+pub fn copy_and_measure<T: Field>(y: &mut [T], x: &[T]) -> Norms {
+    let parts = each_block(x.len(), 2, [y], |rows, [y]| {
+        y.copy_from_slice(&x[rows]);
+        measure(y)
+    });
+    join(x, parts)
+}
+
+/// The sum of squares, and the largest size beside NaN.
+fn measure<T: Field>(block: &[T]) -> (f64, f64) {
+    (sum_pairs(block, block, |component, _| component.size_squared()), largest_size(block))
+}
+
+/// The norms of the vector whose blocks have these sums of squares and largest sizes.
+fn join<T: Field>(vector: &[T], parts: Vec<(f64, f64)>) -> Norms {
+    let (mut squares, mut maximum) = (0.0, 0.0);
+    for (part, largest) in parts {
+        squares += part;
+        maximum = f64::max(maximum, largest);
+    }
+    let euclidean = if squares.is_nan() {
+        maximum = f64::NAN;
+        f64::NAN
+    } else if maximum == 0.0 || maximum.is_infinite() {
+        maximum
+    } else if squares.is_finite() && squares > 1e-280 {
+        squares.sqrt()
+    } else {
+        let scaled = vector.iter().map(|component| (component.size() / maximum).powi(2));
+        maximum * scaled.sum::<f64>().sqrt()
     };
-    join_blocks(vector.len(), sum_of, |a, b| a + b)
+    Norms { euclidean, maximum }
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@
 //! matrix has the square of the condition of its columns; scaling them to length one first leaves
 //! only what is due to their directions.
 
-use ndarray::{Array1, Array2, s};
-use ndarray_linalg::{Cholesky, Diag, JobSvd, SVDDC, SolveTriangular, UPLO};
+use ndarray::{Array1, Array2, Axis, s};
+use ndarray_linalg::{Cholesky, JobSvd, SVDDC, UPLO};
 
 use super::Field;
 use super::lapack::Lapack;
@@ -34,8 +34,22 @@ pub fn leading_subspace<T: Field>(
     let rotation = adjoint(&rotation?);
     let leading = rotation.slice(s![.., ..columns]).to_owned();
     let left = r2_adjoint.dot(&leading);
-    let right = r2.solve_triangular(UPLO::Upper, Diag::NonUnit, &leading).ok()?;
+    let right = solve_upper(&r2, leading);
     Some(LeadingSubspace { left, right })
+}
+
+/// R⁻¹B by back substitution. LAPACK would wake its threads for this, which then keep the
+/// processors from the passes over long vectors for longer than the solve takes.
+fn solve_upper<T: Field>(r: &Array2<T>, mut b: Array2<T>) -> Array2<T> {
+    for i in (0..r.nrows()).rev() {
+        let (mut above, below) = b.view_mut().split_at(Axis(0), i + 1);
+        let mut row = above.row_mut(i);
+        for (entry, solved) in r.slice(s![i, i + 1..]).iter().zip(below.rows()) {
+            row.scaled_add(-*entry, &solved);
+        }
+        row.mapv_inplace(|entry| entry.over(r[[i, i]]));
+    }
+    b
 }
 
 /// R with RᴴR = `gram`. Where rounding keeps the Gram matrix from being positive definite it is

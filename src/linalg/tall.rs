@@ -6,32 +6,33 @@
 //! among the processor's cores. Sums are formed block by block in a fixed order: the result has
 //! the same bits whatever the number of threads.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView1, ArrayViewMut1};
 use pulp::Arch;
 use rayon::prelude::*;
 
 use super::Field;
 
 /// Rows of a block: few enough for the blocks of some dozen vectors to fit the cache of a core.
-const BLOCK: usize = 1024;
+const BLOCK: usize = 2048;
 
-/// From this many rows on, the threads earn more than waking them costs.
-const WORTH_THREADS: usize = 1 << 15;
+/// From this many numbers read and written on, the threads earn more than waking them costs.
+const WORTH_THREADS: usize = 1 << 19;
 
-/// Whether a pass over so many rows may use threads. A forked process has none of the threads that
-/// its parent started, and would wait for them forever.
-fn may_use_threads(rows: usize) -> bool {
+/// Whether a pass over so many numbers may use threads. A forked process has none of the threads
+/// that its parent started, and would wait for them forever.
+fn may_use_threads(numbers: usize) -> bool {
     static OWNER: OnceLock<u32> = OnceLock::new();
-    rows >= WORTH_THREADS && *OWNER.get_or_init(std::process::id) == std::process::id()
+    numbers >= WORTH_THREADS && *OWNER.get_or_init(std::process::id) == std::process::id()
 }
 
 fn blocks(rows: usize) -> usize {
     rows.div_ceil(BLOCK)
 }
 
-fn rows_of(block: usize, rows: usize) -> std::ops::Range<usize> {
+fn rows_of(block: usize, rows: usize) -> Range<usize> {
     block * BLOCK..((block + 1) * BLOCK).min(rows)
 }
 
@@ -65,6 +66,30 @@ fn sum_lanes<T: Field, S: Field>(x: &[T], y: &[T], term: impl Fn(T, T) -> S) -> 
     }
     let rest = x_rest.iter().zip(y_rest).fold(S::zero(), |sum, (&x, &y)| sum + term(x, y));
     sums.into_iter().fold(rest, |sum, lane| sum + lane)
+}
+
+/// max |xᵢ| over the components that are not NaN.
+pub fn largest_size<T: Field>(x: &[T]) -> f64 {
+    vectorized(
+        #[inline(always)]
+        || {
+            let (x_lanes, x_rest) = x.as_chunks::<LANES>();
+            let mut largest = [0.0; LANES];
+            for x in x_lanes {
+                for lane in 0..LANES {
+                    largest[lane] = larger(largest[lane], x[lane].size());
+                }
+            }
+            let rest = x_rest.iter().fold(0.0, |largest, x| larger(largest, x.size()));
+            largest.into_iter().fold(rest, larger)
+        },
+    )
+}
+
+/// The second number where it is the larger one, which a NaN never is.
+#[inline(always)]
+fn larger(a: f64, b: f64) -> f64 {
+    if b > a { b } else { a }
 }
 
 /// xᴴy
@@ -163,160 +188,157 @@ pub fn add_scaled<T: Field>(y: &mut [T], a: T, x: &[T]) {
 
 /// y ← x + a v
 pub fn displace<T: Field>(y: &mut [T], x: &[T], a: T, v: &[T]) {
-    fill_blocks(y, 0, |rows, y, _| {
+    each_block(y.len(), 3, [y], |rows, [y]| {
         for ((y, &x), &v) in y.iter_mut().zip(&x[rows.clone()]).zip(&v[rows]) {
             *y = x + a * v;
         }
     });
 }
 
-/// Runs `sum_block` on every block of rows and adds up what it leaves in its `count` sums.
-pub fn sum_blocks<T: Field>(
+/// y ← y + v
+pub fn move_by<T: Field>(y: &mut [T], v: &[T]) {
+    each_block(y.len(), 3, [y], |rows, [y]| add_scaled(y, T::one(), &v[rows]));
+}
+
+/// y ← x
+pub fn copy<T: Field>(y: &mut [T], x: &[T]) {
+    each_block(y.len(), 2, [y], |rows, [y]| y.copy_from_slice(&x[rows]));
+}
+
+/// Runs a pass on every block of rows and returns what the blocks give, in their order. Each run
+/// gets its rows of the `targets`, which all have this many rows. `vectors` is how many vectors
+/// the pass reads and writes.
+pub fn each_block<T: Field, R: Send, const TARGETS: usize>(
     rows: usize,
-    count: usize,
-    sum_block: impl Fn(std::ops::Range<usize>, &mut [T]) + Sync,
-) -> Vec<T> {
+    vectors: usize,
+    targets: [&mut [T]; TARGETS],
+    run: impl Fn(Range<usize>, [&mut [T]; TARGETS]) -> R + Sync,
+) -> Vec<R> {
     if rows <= BLOCK {
-        let mut sums = vec![T::zero(); count];
-        sum_block(0..rows, &mut sums);
-        return sums;
+        return vec![run(0..rows, targets)];
     }
-    let mut partial = vec![T::zero(); count * blocks(rows)];
-    let run = |(block, sums): (usize, &mut [T])| sum_block(rows_of(block, rows), sums);
-    let chunk = count.max(1);
-    if may_use_threads(rows) {
-        partial.par_chunks_mut(chunk).enumerate().for_each(run);
-    } else {
-        partial.chunks_mut(chunk).enumerate().for_each(run);
-    }
-    total(&partial, count)
+    let mut rest = targets;
+    let blocks: Vec<_> = (0..blocks(rows))
+        .map(|block| {
+            let rows = rows_of(block, rows);
+            let now = rest.each_mut().map(|rest| {
+                let (now, later) = std::mem::take(rest).split_at_mut(rows.len());
+                *rest = later;
+                now
+            });
+            (rows, now)
+        })
+        .collect();
+    run_all(blocks, rows * vectors, |(rows, targets)| run(rows, targets))
 }
 
-/// What `value_of` finds in the blocks of rows, joined in their order.
-pub fn join_blocks(
-    rows: usize,
-    value_of: impl Fn(std::ops::Range<usize>) -> f64 + Sync,
-    join: impl Fn(f64, f64) -> f64,
-) -> f64 {
-    if rows <= BLOCK {
-        return value_of(0..rows);
-    }
-    let value_of = |block| value_of(rows_of(block, rows));
-    if may_use_threads(rows) {
-        let values: Vec<f64> = (0..blocks(rows)).into_par_iter().map(value_of).collect();
-        values.into_iter().fold(0.0, join)
+/// Runs a pass on all blocks, which touch so many numbers together.
+fn run_all<B: Send, R: Send>(
+    blocks: Vec<B>,
+    numbers: usize,
+    run: impl Fn(B) -> R + Sync + Send,
+) -> Vec<R> {
+    if may_use_threads(numbers) {
+        blocks.into_par_iter().map(run).collect()
     } else {
-        (0..blocks(rows)).map(value_of).fold(0.0, join)
+        blocks.into_iter().map(run).collect()
     }
 }
 
-/// Runs `fill_block` on every block of `target`, and adds up what it leaves in its `count` sums.
-pub fn fill_blocks<T: Field>(
-    target: &mut [T],
-    count: usize,
-    fill_block: impl Fn(std::ops::Range<usize>, &mut [T], &mut [T]) + Sync,
-) -> Vec<T> {
-    let rows = target.len();
-    if rows <= BLOCK {
-        let mut sums = vec![T::zero(); count];
-        fill_block(0..rows, target, &mut sums);
-        return sums;
-    }
-    // Every chunk has at least one sum, so that chunks and blocks pair up.
-    let chunk = count.max(1);
-    let mut partial = vec![T::zero(); chunk * blocks(rows)];
-    let run = |(block, (target, sums)): (usize, (&mut [T], &mut [T]))| {
-        fill_block(rows_of(block, rows), target, &mut sums[..count]);
-    };
-    if may_use_threads(rows) {
-        let targets = target.par_chunks_mut(BLOCK);
-        targets.zip(partial.par_chunks_mut(chunk)).enumerate().for_each(run);
-    } else {
-        target.chunks_mut(BLOCK).zip(partial.chunks_mut(chunk)).enumerate().for_each(run);
-    }
-    total(&partial, count)
-}
-
-fn total<T: Field>(partial: &[T], count: usize) -> Vec<T> {
-    let mut sums = vec![T::zero(); count];
-    for block in partial.chunks_exact(count.max(1)) {
-        for (sum, &part) in sums.iter_mut().zip(block) {
+/// The sum of what the blocks of rows give, formed in their order.
+fn total<T: Field>(parts: Vec<Vec<T>>) -> Vec<T> {
+    let mut parts = parts.into_iter();
+    let mut sums = parts.next().unwrap_or_default();
+    for part in parts {
+        for (sum, part) in sums.iter_mut().zip(part) {
             *sum += part;
         }
     }
     sums
 }
 
-/// Runs `fill_block` on every block of two vectors of the same length.
-pub fn fill_two<T: Field>(
-    first: &mut [T],
-    second: &mut [T],
-    fill_block: impl Fn(std::ops::Range<usize>, &mut [T], &mut [T]) + Sync,
-) {
-    let rows = first.len();
-    let run = |(block, (first, second)): (usize, (&mut [T], &mut [T]))| {
-        fill_block(rows_of(block, rows), first, second);
-    };
-    if may_use_threads(rows) {
-        let seconds = second.par_chunks_mut(BLOCK);
-        first.par_chunks_mut(BLOCK).zip(seconds).enumerate().for_each(run);
-    } else {
-        first.chunks_mut(BLOCK).zip(second.chunks_mut(BLOCK)).enumerate().for_each(run);
+/// Runs a pass that reads on every block of rows and adds up its `count` sums.
+pub fn sum_blocks<T: Field>(
+    rows: usize,
+    vectors: usize,
+    count: usize,
+    sum_block: impl Fn(Range<usize>, &mut [T]) + Sync,
+) -> Vec<T> {
+    total(each_block::<T, _, 0>(rows, vectors, [], |rows, []| {
+        let mut sums = vec![T::zero(); count];
+        sum_block(rows, &mut sums);
+        sums
+    }))
+}
+
+/// Runs a pass that fills `target` on every block of rows and adds up its `count` sums.
+pub fn fill_blocks<T: Field>(
+    target: &mut [T],
+    vectors: usize,
+    count: usize,
+    fill_block: impl Fn(Range<usize>, &mut [T], &mut [T]) + Sync,
+) -> Vec<T> {
+    total(each_block(target.len(), vectors, [target], |rows, [target]| {
+        let mut sums = vec![T::zero(); count];
+        fill_block(rows, target, &mut sums);
+        sums
+    }))
+}
+
+/// A block of vectors as the rows of a matrix: their products are then those of small matrices.
+fn matrix_of_block<'a, T: Field>(vectors: impl ExactSizeIterator<Item = &'a [T]>) -> Array2<T> {
+    let mut vectors = vectors.peekable();
+    let rows = vectors.peek().map_or(0, |vector| vector.len());
+    let mut matrix = Array2::zeros((vectors.len(), rows));
+    for (mut row, vector) in matrix.rows_mut().into_iter().zip(vectors) {
+        row.assign(&ArrayView1::from(vector));
     }
+    matrix
 }
 
 /// All inner products vᵢᴴvⱼ.
 pub fn gram<T: Field>(vectors: &[Vec<T>]) -> Array2<T> {
     let count = vectors.len();
     let rows = vectors.first().map_or(0, Vec::len);
-    let sums = sum_blocks(rows, count * count, |rows, sums| {
-        for i in 0..count {
-            for j in 0..=i {
-                sums[i * count + j] = dot(&vectors[i][rows.clone()], &vectors[j][rows.clone()]);
-            }
+    let parts = each_block::<T, _, 0>(rows, count, [], |rows, []| {
+        let block = matrix_of_block(rows_of_all(vectors, rows));
+        match T::COMPLEX {
+            true => block.mapv(|entry| entry.conj()).dot(&block.t()),
+            false => block.dot(&block.t()),
         }
     });
-    Array2::from_shape_fn((count, count), |(i, j)| {
-        if j <= i { sums[i * count + j] } else { sums[j * count + i].conj() }
-    })
+    parts.into_iter().fold(Array2::zeros((count, count)), |sum, part| sum + part)
 }
 
 /// vₖ ← Σᵢ vᵢ aᵢₖ for every column k of the matrix; further vectors stay.
 pub fn replace_by_combinations<T: Field>(vectors: &mut [Vec<T>], matrix: &Array2<T>) {
     let rows = vectors.first().map_or(0, Vec::len);
     let mut by_block: Vec<Vec<&mut [T]>> = (0..blocks(rows)).map(|_| Vec::new()).collect();
+    let numbers = 2 * rows * vectors.len();
     for vector in vectors {
         for (block, chunk) in by_block.iter_mut().zip(vector.chunks_mut(BLOCK)) {
             block.push(chunk);
         }
     }
-    let run = |mut block: Vec<&mut [T]>| {
-        let old: Vec<Vec<T>> = block.iter().map(|chunk| chunk.to_vec()).collect();
-        for (chunk, column) in block.iter_mut().zip(matrix.columns()) {
-            chunk.fill(T::zero());
-            for (&a, old) in column.iter().zip(&old) {
-                add_scaled(chunk, a, old);
-            }
+    run_all(by_block, numbers, |mut block: Vec<&mut [T]>| {
+        let new = matrix.t().dot(&matrix_of_block(block.iter().map(|chunk| &**chunk)));
+        for (chunk, new) in block.iter_mut().zip(new.rows()) {
+            ArrayViewMut1::from(&mut **chunk).assign(&new);
         }
-    };
-    if may_use_threads(rows) {
-        by_block.into_par_iter().for_each(run);
-    } else {
-        by_block.into_iter().for_each(run);
-    }
+    });
 }
 
 /// The rows of a block of every vector.
 pub fn rows_of_all<T: Field>(
     vectors: &[Vec<T>],
-    rows: std::ops::Range<usize>,
-) -> impl Iterator<Item = &[T]> {
+    rows: Range<usize>,
+) -> impl ExactSizeIterator<Item = &[T]> {
     vectors.iter().map(move |vector| &vector[rows.clone()])
 }
 
 /// vᵢᴴx for all i
 pub fn dots<T: Field>(vectors: &[Vec<T>], x: &[T]) -> Vec<T> {
-    sum_blocks(x.len(), vectors.len(), |rows, sums| {
+    sum_blocks(x.len(), vectors.len() + 1, vectors.len(), |rows, sums| {
         dots_of_block(sums, rows_of_all(vectors, rows.clone()), &x[rows]);
     })
 }
@@ -329,13 +351,14 @@ pub fn combine<T: Field>(
     coefficients: &[T],
     vectors: &[Vec<T>],
 ) -> Vec<T> {
-    fill_blocks(y, vectors.len() + 1, |rows, y, sums| {
+    let count = vectors.len();
+    fill_blocks(y, count + 2, count + 1, |rows, y, sums| {
         for (y, &x) in y.iter_mut().zip(&x[rows.clone()]) {
             *y = a * x;
         }
         add_combination(y, coefficients, rows_of_all(vectors, rows.clone()));
-        dots_of_block(&mut sums[..vectors.len()], rows_of_all(vectors, rows), y);
-        sums[vectors.len()] = dot(y, y);
+        dots_of_block(&mut sums[..count], rows_of_all(vectors, rows), y);
+        sums[count] = dot(y, y);
     })
 }
 
@@ -350,7 +373,7 @@ mod tests {
 
     #[test]
     fn blocks_and_threads_do_not_change_the_result_beyond_rounding() {
-        for length in [1, 5, 8, BLOCK, BLOCK + 1, 3 * BLOCK - 1, WORTH_THREADS + 17] {
+        for length in [1, 5, 8, BLOCK, BLOCK + 1, 3 * BLOCK - 1, WORTH_THREADS / 2 + 17] {
             let vectors: Vec<Vec<f64>> = (0..7).map(|seed| vector(length, seed)).collect();
             let x = vector(length, 9);
             for (sum, v) in dots(&vectors, &x).iter().zip(&vectors) {

@@ -8,13 +8,14 @@ use numpy::{
     PyUntypedArrayMethods,
 };
 use pyo3::exceptions::{PyAttributeError, PyOverflowError, PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{
     IntoPyDict, PyComplex, PyComplexMethods, PyFloat, PyFloatMethods, PyInt, PyList, PyTuple,
 };
 
-use crate::linalg::Field;
+use crate::linalg::{Field, tall};
 
 /// A field whose elements NumPy holds.
 pub trait Entry: Field + Element {}
@@ -156,6 +157,14 @@ fn read_sequence<T: Entry>(object: &Bound<'_, PyAny>, into: &mut Vec<T>) -> Opti
     shape
 }
 
+/// Whether this is a list or tuple of Python's real numbers.
+pub fn holds_python_reals(object: &Bound<'_, PyAny>) -> bool {
+    for_each_item(object, |item| {
+        (item.is_instance_of::<PyFloat>() || item.is_exact_instance_of::<PyInt>()).then_some(())
+    })
+    .is_some()
+}
+
 fn read_rows<T: Entry>(object: &Bound<'_, PyAny>, into: &mut Vec<T>) -> Option<IxDyn> {
     let mut rows = 0;
     let mut columns = None;
@@ -231,6 +240,45 @@ fn not_numbers(object: &Bound<'_, PyAny>, name: &str) -> PyErr {
     PyTypeError::new_err(format!("{name}: expected {EXPECTED}, got {}", describe(object)))
 }
 
+/// The same numbers in double precision.
+pub fn to_doubles<'py>(array: &Bound<'py, PyUntypedArray>) -> PyResult<Bound<'py, PyUntypedArray>> {
+    let py = array.py();
+    let converted = array.call_method1(intern!(py, "astype"), (f64::get_dtype(py),))?;
+    Ok(converted.cast_into()?)
+}
+
+/// Lets `use_values` see the numbers that `read` would give: in place, without a copy, where they
+/// lie in memory as the kernels want them.
+pub fn with_values<T: Entry, R>(
+    object: &Bound<'_, PyAny>,
+    name: &str,
+    buffer: &mut Vec<T>,
+    use_values: impl FnOnce(&[T]) -> R,
+) -> PyResult<R> {
+    if let Ok(array) = object.cast::<PyArrayDyn<T>>()
+        && let Ok(array) = array.try_readonly()
+        && let Ok(values) = array.as_slice()
+    {
+        return Ok(use_values(values));
+    }
+    read(object, name, buffer)?;
+    Ok(use_values(buffer))
+}
+
+/// Overwrites an array that nobody else holds; false where somebody does, or where it is not what
+/// it was when it was made.
+pub fn refill<T: Entry>(array: &Bound<'_, PyArrayDyn<T>>, values: &[T], shape: &[usize]) -> bool {
+    // SAFETY: the pointer is that of a live object.
+    let holders = unsafe { pyo3::ffi::Py_REFCNT(array.as_ptr()) };
+    if holders != 1 || array.cast::<PyArrayDyn<T>>().is_err() || array.shape() != shape {
+        return false;
+    }
+    let Ok(mut array) = array.try_readwrite() else { return false };
+    let Ok(target) = array.as_slice_mut() else { return false };
+    tall::copy(target, values);
+    true
+}
+
 /// A new C-ordered array of this shape, which has as many elements as there are values.
 pub fn to_python<'py, T: Entry>(
     py: Python<'py>,
@@ -238,10 +286,8 @@ pub fn to_python<'py, T: Entry>(
     shape: &[usize],
 ) -> Bound<'py, PyArrayDyn<T>> {
     debug_assert_eq!(shape.iter().product::<usize>(), values.len());
-    // SAFETY: the new array is contiguous and has room for the values, which fill all of it.
-    unsafe {
-        let array = PyArray::new(py, IxDyn(shape), false);
-        std::ptr::copy_nonoverlapping(values.as_ptr(), array.data(), values.len());
-        array
-    }
+    let array = PyArray::zeros(py, IxDyn(shape), false);
+    // SAFETY: the new array is contiguous, has room for as many values, and nobody else has it.
+    tall::copy(unsafe { std::slice::from_raw_parts_mut(array.data(), values.len()) }, values);
+    array
 }

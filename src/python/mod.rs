@@ -9,3 +9,4 @@ pub mod newton;
 mod numbers;
 mod results;
 pub mod root;
+mod text;

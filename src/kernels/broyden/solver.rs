@@ -19,8 +19,8 @@ use super::line_search::{self, Armijo, LineSearch, MoreThuente};
 use super::termination::{Arrival, Norms, Termination};
 use crate::linalg::Field;
 use crate::linalg::lapack::Lapack;
-use crate::linalg::norm::{max_norm, norm};
-use crate::linalg::tall::displace;
+use crate::linalg::norm::{self, copy_and_measure, max_norm, norm};
+use crate::linalg::tall::{displace, move_by};
 
 /// The shortest length that a line search tries.
 const SHORTEST: f64 = 1e-2;
@@ -84,6 +84,8 @@ pub struct Options<T> {
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     Check,
+    /// F at x + p, which x has already become.
+    FullStep,
     /// F at x + λp, to be kept.
     Trial {
         length: f64,
@@ -116,18 +118,21 @@ pub struct Broyden<T: Field> {
     inverse: InverseJacobian<T>,
     point: Vec<T>,
     residual: Vec<T>,
-    residual_norm: f64,
+    norms: norm::Norms,
     first_norm: Option<f64>,
-    /// F at the point before; until the step is known to the inverse, its length.
+    /// F at the point before, where the inverse needs it, and the length of the step from there,
+    /// until the inverse knows of it.
     previous: Vec<T>,
     pending: Option<f64>,
-    /// The point x + λp that F is asked at, and λ.
+    /// ‖p‖
+    direction_norm: f64,
+    /// The point x + λp that a line search asks for, and λ.
     trial: Vec<T>,
     trial_length: Option<f64>,
-    /// F at x + λp for this λ, and its merit.
+    /// F at x + λp for this λ, and its norms.
     kept: Vec<T>,
     kept_length: f64,
-    kept_merit: f64,
+    kept_norms: norm::Norms,
     search: Option<LineSearch>,
     started: bool,
     iterations: u64,
@@ -143,32 +148,33 @@ impl<T: Field> Broyden<T> {
         options: Options<T>,
         lapack: Option<Lapack>,
     ) -> Self {
-        let residual_norm = norm(&residual);
+        let norms = norm::norms(&residual);
         let alpha = options.alpha.unwrap_or_else(|| {
-            let chosen = 0.5 * norm(&start).max(1.0) / residual_norm;
-            T::of(if residual_norm == 0.0 { 1.0 } else { chosen })
+            let chosen = 0.5 * norm(&start).max(1.0) / norms.euclidean;
+            T::of(if norms.euclidean == 0.0 { 1.0 } else { chosen })
         });
         let mut solver = Broyden {
             options,
             phase: Phase::Check,
             inverse: InverseJacobian::new(alpha, options.limit, &residual, lapack),
-            trial: start.clone(),
+            trial: Vec::new(),
             trial_length: None,
-            kept: vec![T::zero(); residual.len()],
-            previous: vec![T::zero(); residual.len()],
+            kept: Vec::new(),
+            previous: Vec::new(),
             point: start,
             residual,
-            residual_norm,
+            norms,
             first_norm: None,
             pending: None,
+            direction_norm: 0.0,
             kept_length: 0.0,
-            kept_merit: 0.0,
+            kept_norms: norms,
             search: None,
             started: false,
             iterations: 0,
             length: 0.0,
         };
-        solver.phase = if residual_norm.is_finite() {
+        solver.phase = if norms.euclidean.is_finite() {
             solver.begin_iteration()
         } else {
             Phase::Done(Stop::NonFiniteResidual)
@@ -181,18 +187,19 @@ impl<T: Field> Broyden<T> {
             Phase::Check => {
                 Ask::Norms { residual: &self.residual, point: &self.point, step: self.direction() }
             }
+            Phase::FullStep => Ask::Residual(&self.point),
             Phase::Trial { .. } | Phase::Beyond { .. } => Ask::Residual(&self.trial),
             Phase::Report => Ask::Report,
             Phase::Done(stop) => Ask::Done(stop),
         }
     }
 
-    /// The current iterate.
+    /// The current iterate, or the one that F is asked at where every step is taken in full.
     pub fn point(&self) -> &[T] {
         &self.point
     }
 
-    /// F at the current iterate.
+    /// F at the last iterate where it was told.
     pub fn residual(&self) -> &[T] {
         &self.residual
     }
@@ -212,18 +219,21 @@ impl<T: Field> Broyden<T> {
         self.length
     }
 
-    /// F at the point that was asked. The solver may keep this vector and leave another of the
-    /// same length in its place, which saves the copy.
-    pub fn tell_residual(&mut self, residual: &mut Vec<T>) {
+    /// F at the point that was asked.
+    pub fn tell_residual(&mut self, residual: &[T]) {
         self.phase = match self.phase {
+            Phase::FullStep => {
+                self.keep_old_residual();
+                self.norms = copy_and_measure(sized(&mut self.residual, residual.len()), residual);
+                self.arrive(1.0)
+            }
             Phase::Trial { length, then } => {
-                std::mem::swap(&mut self.kept, residual);
+                self.kept_norms = copy_and_measure(sized(&mut self.kept, residual.len()), residual);
                 self.kept_length = length;
-                self.kept_merit = merit(&self.kept);
                 self.after_trial(length, then)
             }
             Phase::Beyond { length, distance } => {
-                self.tell_slope(length, merit(residual), distance)
+                self.tell_slope(length, merit(norm(residual)), distance)
             }
             other => other,
         }
@@ -255,10 +265,15 @@ impl<T: Field> Broyden<T> {
         if self.options.own_norm {
             return Phase::Check;
         }
+        // Measuring what no test looks at would be two passes over all unknowns.
+        let measured = |vector| match self.options.termination.looks_at_steps() {
+            true => max_norm(vector),
+            false => 0.0,
+        };
         self.check(Norms {
-            residual: max_norm(&self.residual),
-            point: max_norm(&self.point),
-            step: if self.started { max_norm(self.inverse.direction()) } else { f64::INFINITY },
+            residual: self.norms.maximum,
+            point: measured(&self.point),
+            step: if self.started { measured(self.inverse.direction()) } else { f64::INFINITY },
         })
     }
 
@@ -274,18 +289,21 @@ impl<T: Field> Broyden<T> {
     fn begin_step(&mut self) -> Phase {
         self.update_inverse();
         self.started = true;
-        let size = norm(self.inverse.direction());
-        if !size.is_finite() {
+        if !self.direction_norm.is_finite() {
             return Phase::Done(Stop::NonFiniteStep);
         }
-        if size == 0.0 {
+        if self.direction_norm == 0.0 {
             return Phase::Done(Stop::ZeroStep);
         }
-        let merit = self.residual_norm * self.residual_norm;
+        let merit = merit(self.norms.euclidean);
+        self.trial_length = None;
         self.kept_length = 0.0;
-        self.kept_merit = merit;
+        self.kept_norms = self.norms;
         match self.options.search {
-            SearchMethod::None => self.try_length(1.0, AfterTrial::Accept),
+            SearchMethod::None => {
+                move_by(&mut self.point, self.inverse.direction());
+                Phase::FullStep
+            }
             SearchMethod::Armijo => {
                 self.search = Some(LineSearch::Armijo(Armijo::new(merit, -merit, SHORTEST)));
                 self.go_on_searching()
@@ -299,13 +317,18 @@ impl<T: Field> Broyden<T> {
 
     /// Tells the inverse of the last step; H₀ takes over where that leads nowhere.
     fn update_inverse(&mut self) {
-        let Some(length) = self.pending.take() else { return };
+        let Some(length) = self.pending.take() else {
+            self.direction_norm = self.inverse.direction_norm();
+            return;
+        };
         // A step of length zero changes nothing that H could learn from.
         if length != 0.0 {
             self.inverse.update(Step { length, from: &self.previous, to: &self.residual });
         }
-        if length == 0.0 || !norm(self.inverse.direction()).is_finite() {
+        self.direction_norm = self.inverse.direction_norm();
+        if length == 0.0 || !self.direction_norm.is_finite() {
             self.inverse.restart(&self.residual);
+            self.direction_norm = self.inverse.direction_norm();
         }
     }
 
@@ -313,8 +336,7 @@ impl<T: Field> Broyden<T> {
         let Some(search) = &self.search else { return self.try_length(1.0, AfterTrial::Accept) };
         match search.ask() {
             line_search::Ask::Merit(length) if length == self.kept_length => {
-                let merit = self.kept_merit;
-                self.tell_search(merit, f64::NAN)
+                self.tell_search(self.kept_merit(), f64::NAN)
             }
             line_search::Ask::Merit(length) => self.try_length(length, AfterTrial::Search),
             line_search::Ask::MeritAndSlope(length) if length == self.kept_length => {
@@ -345,7 +367,7 @@ impl<T: Field> Broyden<T> {
     }
 
     fn try_beyond(&mut self, length: f64) -> Phase {
-        let lengths = length.abs() + norm(&self.point) / norm(self.inverse.direction()) + 1.0;
+        let lengths = length.abs() + norm(&self.point) / self.direction_norm + 1.0;
         let distance = lengths * SLOPE_DISTANCE;
         self.set_trial(length + distance);
         Phase::Beyond { length, distance }
@@ -353,41 +375,56 @@ impl<T: Field> Broyden<T> {
 
     fn set_trial(&mut self, length: f64) {
         if self.trial_length != Some(length) {
-            displace(&mut self.trial, &self.point, T::of(length), self.inverse.direction());
+            let trial = sized(&mut self.trial, self.point.len());
+            displace(trial, &self.point, T::of(length), self.inverse.direction());
             self.trial_length = Some(length);
         }
     }
 
     fn after_trial(&mut self, length: f64, then: AfterTrial) -> Phase {
         match then {
-            AfterTrial::Search => self.tell_search(self.kept_merit, f64::NAN),
+            AfterTrial::Search => self.tell_search(self.kept_merit(), f64::NAN),
             AfterTrial::Slope => self.try_beyond(length),
             AfterTrial::Accept => self.accept(length),
         }
     }
 
     fn tell_slope(&mut self, length: f64, beyond: f64, distance: f64) -> Phase {
-        let slope = (beyond - self.kept_merit) / distance;
+        let slope = (beyond - self.kept_merit()) / distance;
         if self.search.is_none() {
-            let search = MoreThuente::new(self.kept_merit, slope, wolfe_limits());
+            let search = MoreThuente::new(self.kept_merit(), slope, wolfe_limits());
             self.search = Some(LineSearch::MoreThuente(search));
             return self.go_on_searching();
         }
         debug_assert_eq!(length, self.kept_length);
-        self.tell_search(self.kept_merit, slope)
+        self.tell_search(self.kept_merit(), slope)
+    }
+
+    fn kept_merit(&self) -> f64 {
+        merit(self.kept_norms.euclidean)
     }
 
     fn accept(&mut self, length: f64) -> Phase {
         self.set_trial(length);
         std::mem::swap(&mut self.point, &mut self.trial);
-        std::mem::swap(&mut self.previous, &mut self.residual);
+        self.keep_old_residual();
         std::mem::swap(&mut self.residual, &mut self.kept);
-        self.residual_norm = norm(&self.residual);
+        self.norms = self.kept_norms;
+        self.search = None;
+        self.arrive(length)
+    }
+
+    fn keep_old_residual(&mut self) {
+        if self.inverse.needs_old_residual() {
+            std::mem::swap(&mut self.previous, &mut self.residual);
+        }
+    }
+
+    /// The point and its residual are those after a step of this length.
+    fn arrive(&mut self, length: f64) -> Phase {
         self.length = length;
         self.pending = Some(length);
-        self.search = None;
-        self.trial_length = None;
-        if !self.residual_norm.is_finite() {
+        if !self.norms.euclidean.is_finite() {
             return Phase::Done(Stop::NonFiniteResidual);
         }
         self.iterations += 1;
@@ -407,7 +444,14 @@ fn wolfe_limits() -> line_search::Limits {
 }
 
 /// ‖F‖², infinite where F is not finite.
-fn merit<T: Field>(residual: &[T]) -> f64 {
-    let size = norm(residual);
-    if size.is_finite() { size * size } else { f64::INFINITY }
+fn merit(residual_norm: f64) -> f64 {
+    if residual_norm.is_finite() { residual_norm * residual_norm } else { f64::INFINITY }
+}
+
+/// A work vector, which is made when it is first needed.
+fn sized<T: Field>(vector: &mut Vec<T>, length: usize) -> &mut [T] {
+    if vector.len() != length {
+        *vector = vec![T::zero(); length];
+    }
+    vector
 }

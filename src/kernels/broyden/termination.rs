@@ -36,6 +36,12 @@ pub enum Arrival {
 }
 
 impl Termination {
+    /// Whether any test needs the sizes of the step and the point.
+    pub fn looks_at_steps(&self) -> bool {
+        let tested = self.step.is_finite() || self.relative_step.is_finite();
+        tested && self.iterations.is_none()
+    }
+
     /// Checks after `iterations` iterations; `first_residual` is ‖F(x₀)‖.
     pub fn check(&self, iterations: u64, norms: Norms, first_residual: f64) -> Option<Arrival> {
         if norms.residual == 0.0 {

@@ -4,7 +4,7 @@ use numpy::{PyArrayDescrMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyStopIteration, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyFloat, PyTuple};
 
 use ndarray_linalg::{c32, c64};
 
@@ -17,7 +17,8 @@ use crate::python::callable::Callable;
 use crate::python::lapack;
 use crate::python::numbers::real;
 use crate::python::results::optimize_result;
-use crate::python::root::unknowns::{FieldOf, Unknowns};
+use crate::python::root::unknowns::{FieldOf, Points, Unknowns};
+use crate::python::text::{formatted, print};
 
 /// From this many unknowns on an iteration takes longer than handing the GIL over and back.
 const WORTH_DETACHING: usize = 10_000;
@@ -40,28 +41,68 @@ impl<'py> Functions<'py> {
     }
 }
 
-/// Solves, and says whether that ended as the caller wanted. The field to compute in is that of
-/// x₀ and F(x₀) together.
+/// Solves. The field to compute in is that of x₀ and F(x₀) together.
 pub fn solve<'py>(
     mut functions: Functions<'py>,
     unknowns: Unknowns<'py>,
     settings: &Settings<'py>,
-) -> PyResult<(Bound<'py, PyAny>, bool)> {
+) -> PyResult<Solution<'py>> {
     let (start, start_field) = (unknowns.first_point()?, unknowns.field()?);
-    let returned = functions.residual.call(&start)?;
-    let first = as_array(&returned, functions.residual.name)?;
-    let dtype = first.dtype();
-    let returned_field = match (dtype.kind(), dtype.char()) {
-        (_, b'f') => FieldOf::Single,
-        (_, b'F') => FieldOf::ComplexSingle,
-        (b'c', _) => FieldOf::ComplexDouble,
-        _ => FieldOf::Double,
+    let first = functions.residual.call(&start)?;
+    drop(start);
+    let returned_field = if arrays::holds_python_reals(&first) {
+        FieldOf::Double
+    } else {
+        let dtype = as_array(&first, functions.residual.name)?.dtype();
+        match (dtype.kind(), dtype.char()) {
+            (_, b'f') => FieldOf::Single,
+            (_, b'F') => FieldOf::ComplexSingle,
+            (b'c', _) => FieldOf::ComplexDouble,
+            _ => FieldOf::Double,
+        }
     };
     match start_field.join(returned_field) {
-        FieldOf::Single => run::<f32>(functions, unknowns, settings, &first),
-        FieldOf::Double => run::<f64>(functions, unknowns, settings, &first),
-        FieldOf::ComplexSingle => run::<c32>(functions, unknowns, settings, &first),
-        FieldOf::ComplexDouble => run::<c64>(functions, unknowns, settings, &first),
+        FieldOf::Single => run::<f32>(functions, unknowns, settings, first),
+        FieldOf::Double => run::<f64>(functions, unknowns, settings, first),
+        FieldOf::ComplexSingle => run::<c32>(functions, unknowns, settings, first),
+        FieldOf::ComplexDouble => run::<c64>(functions, unknowns, settings, first),
+    }
+}
+
+/// Where the solve has ended.
+pub struct Solution<'py> {
+    pub x: Bound<'py, PyAny>,
+    residual: Bound<'py, PyAny>,
+    stop: Stop,
+    looks: u64,
+    calls: u64,
+}
+
+impl<'py> Solution<'py> {
+    /// Whether this is what the caller wanted.
+    pub fn wanted(&self) -> bool {
+        self.stop != Stop::OutOfIterations
+    }
+
+    /// As SciPy's OptimizeResult.
+    pub fn result(self) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.x.py();
+        let (status, message) = match self.stop {
+            Stop::Converged => (1, "A solution was found at the specified tolerance."),
+            Stop::Interrupted => (3, "Stopped by the callback."),
+            _ => (2, "The maximum number of iterations allowed has been reached."),
+        };
+        let result = optimize_result(py)?;
+        let fields = result.cast::<PyDict>()?;
+        fields.set_item(intern!(py, "x"), self.x)?;
+        fields.set_item(intern!(py, "method"), "broyden1")?;
+        fields.set_item(intern!(py, "nit"), self.looks)?;
+        fields.set_item(intern!(py, "fun"), self.residual)?;
+        fields.set_item(intern!(py, "status"), status)?;
+        fields.set_item(intern!(py, "success"), self.stop == Stop::Converged)?;
+        fields.set_item(intern!(py, "message"), message)?;
+        fields.set_item(intern!(py, "nfev"), self.calls)?;
+        Ok(result)
     }
 }
 
@@ -69,14 +110,21 @@ fn run<'py, T: Entry>(
     functions: Functions<'py>,
     unknowns: Unknowns<'py>,
     settings: &Settings<'py>,
-    first: &Bound<'py, PyAny>,
-) -> PyResult<(Bound<'py, PyAny>, bool)> {
+    first: Bound<'py, PyAny>,
+) -> PyResult<Solution<'py>> {
     let py = first.py();
-    let mut start: Vec<T> = Vec::new();
-    arrays::read(&unknowns.start, unknowns.name, &mut start)?;
-    let mut driver =
-        Driver { functions, unknowns, residual: Vec::new(), verbose: settings.verbose };
-    driver.read_residual(first, start.len())?;
+    let (mut start, mut residual) = (Vec::new(), Vec::new());
+    arrays::read::<T>(&unknowns.start, unknowns.name, &mut start)?;
+    arrays::read::<T>(&first, functions.residual.name, &mut residual)?;
+    let driver = Driver {
+        functions,
+        unknowns,
+        points: Points::new(),
+        buffer: Vec::new(),
+        verbose: settings.verbose,
+    };
+    driver.expect_length(residual.len(), start.len(), &first)?;
+    drop(first);
     let alpha = settings.alpha.map(|alpha| match alpha.im == 0.0 || T::COMPLEX {
         true => Ok(T::from_complex(alpha)),
         false => Err(PyTypeError::new_err("alpha is complex, but x and F(x) are real")),
@@ -93,33 +141,29 @@ fn run<'py, T: Entry>(
         search: settings.search,
         own_norm: driver.functions.norm.is_some(),
     };
-    let residual = std::mem::replace(&mut driver.residual, vec![T::zero(); start.len()]);
     driver.run(Broyden::new(start, residual, options, lapack))
 }
 
 struct Driver<'py, T: Entry> {
     functions: Functions<'py>,
     unknowns: Unknowns<'py>,
-    residual: Vec<T>,
+    points: Points<'py, T>,
+    /// For residuals that cannot be read where they are.
+    buffer: Vec<T>,
     verbose: bool,
 }
 
 impl<'py, T: Entry> Driver<'py, T> {
-    fn run(mut self, mut solver: Broyden<T>) -> PyResult<(Bound<'py, PyAny>, bool)> {
+    fn run(mut self, mut solver: Broyden<T>) -> PyResult<Solution<'py>> {
         let py = self.unknowns.start.py();
         let length = solver.point().len();
         loop {
             match solver.ask() {
                 Ask::Residual(x) => {
-                    let x = self.unknowns.point(x)?;
+                    let x = self.points.next(&self.unknowns, x)?;
                     let returned = self.functions.residual.call(&x)?;
-                    self.read_residual(&returned, length)?;
-                    let residual = &mut self.residual;
-                    if length < WORTH_DETACHING {
-                        solver.tell_residual(residual);
-                    } else {
-                        py.detach(|| solver.tell_residual(residual));
-                    }
+                    drop(x);
+                    self.tell(&mut solver, &returned)?;
                 }
                 Ask::Norms { residual, point, step } => {
                     let norms = self.measure(residual, point, step)?;
@@ -137,24 +181,36 @@ impl<'py, T: Entry> Driver<'py, T> {
                     }
                 }
                 Ask::Done(stop) => {
-                    let result = self.result(&solver, stop)?;
-                    let wanted = stop != Stop::OutOfIterations;
-                    return Ok((result, wanted));
+                    return self.solution(&solver, stop);
                 }
             }
         }
     }
 
-    fn read_residual(&mut self, returned: &Bound<'py, PyAny>, length: usize) -> PyResult<()> {
-        let name = self.functions.residual.name;
-        arrays::read(returned, name, &mut self.residual)?;
-        if self.residual.len() == length {
+    fn tell(&mut self, solver: &mut Broyden<T>, returned: &Bound<'py, PyAny>) -> PyResult<()> {
+        let (name, expected) = (self.functions.residual.name, solver.point().len());
+        let count = arrays::with_values(returned, name, &mut self.buffer, |residual| {
+            if residual.len() == expected {
+                solver.tell_residual(residual);
+            }
+            residual.len()
+        })?;
+        self.expect_length(count, expected, returned)
+    }
+
+    fn expect_length(
+        &self,
+        count: usize,
+        expected: usize,
+        returned: &Bound<'py, PyAny>,
+    ) -> PyResult<()> {
+        if count == expected {
             return Ok(());
         }
         Err(PyValueError::new_err(format!(
-            "{name}: expected {length} values, one for each element of {}, got {} ({})",
+            "{}: expected {expected} values, one for each element of {}, got {count} ({})",
+            self.functions.residual.name,
             self.unknowns.name,
-            self.residual.len(),
             describe(returned)
         )))
     }
@@ -200,31 +256,24 @@ impl<'py, T: Entry> Driver<'py, T> {
                 Some(_) => self.norm_of(solver.residual())?,
                 None => crate::linalg::norm::max_norm(solver.residual()),
             };
-            let general = |value: f64| -> PyResult<String> {
-                value.into_pyobject(py)?.call_method1("__format__", ("g",))?.extract()
-            };
-            let line = format!(
-                "{}:  |F(x)| = {}; step {}\n",
-                solver.iterations() - 1,
-                general(size)?,
-                general(solver.length())?
-            );
-            let stdout = py.import("sys")?.getattr("stdout")?;
-            stdout.call_method1("write", (line,))?;
-            stdout.call_method0("flush")?;
+            let (size, step) = (PyFloat::new(py, size), PyFloat::new(py, solver.length()));
+            print(
+                py,
+                &format!(
+                    "{}:  |F(x)| = {}; step {}\n",
+                    solver.iterations() - 1,
+                    formatted(&size, "g")?,
+                    formatted(&step, "g")?
+                ),
+            )?;
         }
         Ok(true)
     }
 
-    fn result(self, solver: &Broyden<T>, stop: Stop) -> PyResult<Bound<'py, PyAny>> {
+    fn solution(self, solver: &Broyden<T>, stop: Stop) -> PyResult<Solution<'py>> {
         let at = format!("at iteration {}", solver.iterations() + 1);
         let name = self.functions.residual.name;
-        let (status, message) = match stop {
-            Stop::Converged => (1, "A solution was found at the specified tolerance."),
-            Stop::IterationsMade | Stop::OutOfIterations => {
-                (2, "The maximum number of iterations allowed has been reached.")
-            }
-            Stop::Interrupted => (3, "Stopped by the callback."),
+        match stop {
             Stop::NonFiniteResidual => {
                 return Err(PyValueError::new_err(format!(
                     "{name}: the residual must not contain infs or NaNs, but does {at}"
@@ -241,23 +290,19 @@ impl<'py, T: Entry> Driver<'py, T> {
                      too small"
                 )));
             }
-        };
-        let py = self.unknowns.start.py();
+            _ => {}
+        }
         // SciPy counts how often it has looked at its tolerances.
         let looks = match stop {
             Stop::OutOfIterations | Stop::Interrupted => solver.iterations(),
             _ => solver.iterations() + 1,
         };
-        let result = optimize_result(py)?;
-        let fields = result.cast::<PyDict>()?;
-        fields.set_item(intern!(py, "x"), self.unknowns.point(solver.point())?)?;
-        fields.set_item(intern!(py, "method"), "broyden1")?;
-        fields.set_item(intern!(py, "nit"), looks)?;
-        fields.set_item(intern!(py, "fun"), self.flat(solver.residual())?)?;
-        fields.set_item(intern!(py, "status"), status)?;
-        fields.set_item(intern!(py, "success"), stop == Stop::Converged)?;
-        fields.set_item(intern!(py, "message"), message)?;
-        fields.set_item(intern!(py, "nfev"), self.functions.residual.calls)?;
-        Ok(result)
+        Ok(Solution {
+            x: self.unknowns.point(solver.point())?,
+            residual: self.flat(solver.residual())?,
+            stop,
+            looks,
+            calls: self.functions.residual.calls,
+        })
     }
 }

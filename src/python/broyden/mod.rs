@@ -23,8 +23,8 @@ pub fn broyden1<'py>(
     let settings = Settings::read(settings)?;
     let residual = Callable::new(function, &PyTuple::empty(function.py()), "F")?;
     let functions = Functions::new(residual, callback, &settings)?;
-    let (result, converged) = solve(functions, Unknowns::like(xin, "xin")?, &settings)?;
-    if converged { result.getattr("x") } else { Err(no_convergence(&result)?) }
+    let solution = solve(functions, Unknowns::like(xin, "xin")?, &settings)?;
+    if solution.wanted() { Ok(solution.x) } else { Err(no_convergence(&solution.result()?)?) }
 }
 
 /// `root(method='broyden1')`: an OptimizeResult.
@@ -38,5 +38,5 @@ pub fn root_broyden1<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let settings = Settings::read(settings)?;
     let functions = Functions::new(Callable::new(fun, args, "fun")?, callback, &settings)?;
-    Ok(solve(functions, Unknowns::like(x0, "x0")?, &settings)?.0)
+    solve(functions, Unknowns::like(x0, "x0")?, &settings)?.result()
 }

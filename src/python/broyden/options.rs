@@ -2,6 +2,7 @@
 
 use ndarray_linalg::c64;
 use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
@@ -25,29 +26,33 @@ pub struct Settings<'py> {
 impl<'py> Settings<'py> {
     /// The names are those of `broyden1`; one that is missing or None has its default.
     pub fn read(settings: &Bound<'py, PyDict>) -> PyResult<Self> {
-        let given = |name: &str| -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = settings.py();
+        let given = |name: &Bound<'py, PyString>| -> PyResult<Option<Bound<'py, PyAny>>> {
             Ok(settings.get_item(name)?.filter(|value| !value.is_none()))
         };
-        let tolerance = |name: &str, default: f64| -> PyResult<f64> {
-            given(name)?.map_or(Ok(default), |value| real(&value, name))
+        let tolerance = |name: &Bound<'py, PyString>, default: f64| -> PyResult<f64> {
+            given(name)?.map_or(Ok(default), |value| real(&value, &name.to_string_lossy()))
         };
-        let whole = |name: &str| -> PyResult<Option<u64>> {
-            given(name)?.map(|value| count(&value, name)).transpose()
+        let whole = |name: &Bound<'py, PyString>| -> PyResult<Option<u64>> {
+            given(name)?.map(|value| count(&value, &name.to_string_lossy())).transpose()
         };
         Ok(Settings {
-            alpha: given("alpha")?.map(|alpha| read_alpha(&alpha)).transpose()?,
-            limit: read_limit(given("reduction_method")?.as_ref(), given("max_rank")?.as_ref())?,
+            alpha: given(intern!(py, "alpha"))?.map(|alpha| read_alpha(&alpha)).transpose()?,
+            limit: read_limit(
+                given(intern!(py, "reduction_method"))?.as_ref(),
+                given(intern!(py, "max_rank"))?.as_ref(),
+            )?,
             termination: Termination {
-                residual: tolerance("f_tol", f64::EPSILON.powf(1.0 / 3.0))?,
-                relative_residual: tolerance("f_rtol", f64::INFINITY)?,
-                step: tolerance("x_tol", f64::INFINITY)?,
-                relative_step: tolerance("x_rtol", f64::INFINITY)?,
-                iterations: whole("iter")?,
+                residual: tolerance(intern!(py, "f_tol"), f64::EPSILON.powf(1.0 / 3.0))?,
+                relative_residual: tolerance(intern!(py, "f_rtol"), f64::INFINITY)?,
+                step: tolerance(intern!(py, "x_tol"), f64::INFINITY)?,
+                relative_step: tolerance(intern!(py, "x_rtol"), f64::INFINITY)?,
+                iterations: whole(intern!(py, "iter"))?,
             },
-            maxiter: whole("maxiter")?,
-            search: read_search(settings.get_item("line_search")?.as_ref())?,
-            tol_norm: given("tol_norm")?,
-            verbose: given("verbose")?.map_or(Ok(false), |verbose| verbose.is_truthy())?,
+            maxiter: whole(intern!(py, "maxiter"))?,
+            search: read_search(settings.get_item(intern!(py, "line_search"))?.as_ref())?,
+            tol_norm: given(intern!(py, "tol_norm"))?,
+            verbose: given(intern!(py, "verbose"))?.map_or(Ok(false), |value| value.is_truthy())?,
         })
     }
 

@@ -10,12 +10,13 @@ use pyo3::types::PyDict;
 
 use ndarray_linalg::c64;
 
-use super::{Functions, Options, formatted, warn};
+use super::{Functions, Options, warn};
 use crate::kernels::newton::elementwise::{self, Ask, Elementwise, Limits, Secant, Tangent};
 use crate::linalg::Field;
 use crate::python::arrays::{self, Entry, as_array, describe};
 use crate::python::numbers::Kind;
 use crate::python::results::array_result;
+use crate::python::text::formatted;
 
 enum AnyElementwise {
     Real(Elementwise<f64>),

@@ -13,6 +13,7 @@ use numpy::{PyUntypedArray, PyUntypedArrayMethods};
 use super::arrays::{as_array, describe};
 use super::callable::{Callable, unpack};
 use super::numbers::{self, Kind, count, real};
+use super::text::formatted;
 use crate::kernels::newton::scalar::Precision;
 
 /// f and its derivatives, as far as they were given.
@@ -165,8 +166,4 @@ fn positive_count(maxiter: &Bound<'_, PyAny>) -> PyResult<u64> {
 fn warn(py: Python<'_>, message: &str) -> PyResult<()> {
     let message = std::ffi::CString::new(message)?;
     PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &message, 2)
-}
-
-fn formatted(object: &Bound<'_, PyAny>, specification: &str) -> PyResult<String> {
-    object.call_method1("__format__", (specification,))?.extract()
 }

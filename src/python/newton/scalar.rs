@@ -7,12 +7,13 @@
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
-use super::{Functions, Options, formatted, warn};
+use super::{Functions, Options, warn};
 use crate::kernels::newton::scalar::{
     Arithmetic, Ask, Limits, Precision, Scalar, Secant, Stop, Tangent, Typed,
 };
 use crate::python::numbers::{self, Answer};
 use crate::python::results::root_results;
+use crate::python::text::formatted;
 
 /// The solver: in double precision as long as nothing else is seen, then with NumPy's types.
 enum AnyScalar {

@@ -1,6 +1,6 @@
 //! The unknowns as the user sees them: the shape and dtype of x0, and the library it came from.
 
-use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
+use numpy::{PyArrayDescrMethods, PyArrayDyn, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -49,9 +49,12 @@ impl<'py> Unknowns<'py> {
 
     /// The unknowns of an argument of this name.
     pub fn like(x0: &Bound<'py, PyAny>, name: &'static str) -> PyResult<Self> {
-        let start = as_array(x0, name)?;
+        let mut start = as_array(x0, name)?;
         if start.is_empty() {
             return Err(PyValueError::new_err(format!("{name} is empty: got {}", describe(x0))));
+        }
+        if matches!(start.dtype().kind(), b'b' | b'i' | b'u') {
+            start = arrays::to_doubles(&start)?;
         }
         let convert = conversion(x0)?;
         Ok(Unknowns { name, start, convert })
@@ -115,6 +118,36 @@ impl<'py> Unknowns<'py> {
             Some(convert) => convert.call1((array,)),
             None => Ok(array),
         }
+    }
+}
+
+/// The points that the user is asked about, one after the other. Every one is a new array, or the
+/// last one again where nobody has kept it: fresh memory is what takes the longest about a large
+/// array.
+pub struct Points<'py, T: Entry> {
+    last: Option<Bound<'py, PyArrayDyn<T>>>,
+}
+
+/// Arrays of fewer elements are made as fast as looked after.
+const WORTH_REUSING: usize = 1 << 12;
+
+impl<'py, T: Entry> Points<'py, T> {
+    pub fn new() -> Self {
+        Points { last: None }
+    }
+
+    pub fn next(&mut self, like: &Unknowns<'py>, values: &[T]) -> PyResult<Bound<'py, PyAny>> {
+        if like.convert.is_some() || values.len() < WORTH_REUSING {
+            return like.point(values);
+        }
+        if let Some(last) = &self.last
+            && arrays::refill(last, values, like.shape())
+        {
+            return Ok(last.clone().into_any());
+        }
+        let array = arrays::to_python(like.start.py(), values, like.shape());
+        self.last = Some(array.clone());
+        Ok(array.into_any())
     }
 }
 

@@ -24,7 +24,11 @@ use ndarray::{Array1, Array2};
 
 use super::{Dense, Step, Store};
 use crate::linalg::Field;
+use crate::linalg::norm::norm;
 use crate::linalg::tall::{combine, dot, dots, fill_blocks};
+
+/// Sums of squares that are smaller have lost digits to underflow, in single precision too.
+const SMALLEST_SQUARE: f64 = 1e-30;
 
 /// The factor I + (Σ aᵢ vᵢ) vᵣᴴ; the sum has at most two terms.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +57,7 @@ impl<T: Field> Compact<T> {
         let mut store = Compact {
             initial,
             limit,
-            vectors: Vec::new(),
+            vectors: vec![vec![T::zero(); residual.len()]],
             spare: Vec::new(),
             gram: Vec::new(),
             factors: Vec::new(),
@@ -122,11 +126,12 @@ impl<T: Field> Compact<T> {
 
     /// Drops everything but the direction p, and updates H₀.
     fn update_afresh(&mut self, step: Step<T>) {
+        let last = self.vectors.len() - 1;
+        let mu = self.product(last, last);
         let p = self.forget();
         let (h, length) = (self.initial, T::of(step.length));
-        let mu = dot(&p, &p);
         let mut c = self.new_vector(p.len());
-        let products = fill_blocks(&mut c, 2, |rows, c, sums| {
+        let products = fill_blocks(&mut c, 4, 3, |rows, c, sums| {
             let p = &p[rows.clone()];
             let residuals = step.from[rows.clone()].iter().zip(&step.to[rows.clone()]);
             for ((c, &p), (&from, &to)) in c.iter_mut().zip(p).zip(residuals) {
@@ -134,20 +139,38 @@ impl<T: Field> Compact<T> {
             }
             sums[0] = dot(p, c);
             sums[1] = dot(p, &step.to[rows]);
+            sums[2] = dot(c, c);
         });
-        let [p_c, p_to] = [products[0], products[1]];
+        let [p_c, p_to, c_c] = [products[0], products[1], products[2]];
         // δᴴδ − δᴴc, and the coefficient of c in H₊F₊.
         let denominator = length * length * mu - length * p_c;
         let scale = length.over(denominator);
         let correction = scale * h * p_to;
         self.keep(p, vec![mu]);
-        let c_c = dot(&c, &c);
         self.keep(c, vec![p_c, c_c]);
         self.factors.push(Factor { left: [(1, scale), (0, T::zero())], right: 0 });
 
         let mut direction = self.new_vector(step.to.len());
         let coefficients = [T::zero(), -correction];
         let products = combine(&mut direction, -h, step.to, &coefficients, &self.vectors);
+        self.keep(direction, products);
+    }
+
+    /// ‖p‖, which is in the Gram matrix unless its square has left the range there.
+    pub fn direction_norm(&self) -> f64 {
+        let last = self.vectors.len() - 1;
+        let square = self.product(last, last).size();
+        if square.is_finite() && square > SMALLEST_SQUARE {
+            square.sqrt()
+        } else {
+            norm(self.direction())
+        }
+    }
+
+    /// Goes back to H₀.
+    pub fn restart(&mut self, residual: &[T]) {
+        let mut direction = self.forget();
+        let products = combine(&mut direction, -self.initial, residual, &[], &[]);
         self.keep(direction, products);
     }
 
@@ -180,15 +203,12 @@ impl<T: Field> Compact<T> {
 }
 
 impl<T: Field> Store<T> for Compact<T> {
-    fn restart(&mut self, residual: &[T]) {
-        let mut direction = self.forget();
-        direction.resize(residual.len(), T::zero());
-        let products = combine(&mut direction, -self.initial, residual, &[], &[]);
-        self.keep(direction, products);
+    fn needs_old_residual(&self) -> bool {
+        self.limit.is_some_and(|limit| self.factors.len() > limit)
     }
 
     fn update(&mut self, step: Step<T>) {
-        if self.limit.is_some_and(|limit| self.factors.len() > limit) {
+        if self.needs_old_residual() {
             self.update_afresh(step);
         } else {
             self.update_along_direction(step);

@@ -29,9 +29,8 @@ impl<T: Field> Dense<T> {
 }
 
 impl<T: Field> Store<T> for Dense<T> {
-    fn restart(&mut self, residual: &[T]) {
-        self.matrix = Array2::eye(residual.len()) * self.initial;
-        self.direction = residual.iter().map(|&f| -self.initial * f).collect();
+    fn needs_old_residual(&self) -> bool {
+        true
     }
 
     /// H₊ = H + c δᴴH / (δᴴH y) with c = δ − H y = (λ − 1) p − H F₊.

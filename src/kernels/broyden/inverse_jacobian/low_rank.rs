@@ -25,7 +25,7 @@ use crate::linalg::Field;
 use crate::linalg::lapack::Lapack;
 use crate::linalg::product_svd::leading_subspace;
 use crate::linalg::tall::{
-    add_combination, add_scaled, dot, dots_of_block, fill_blocks, fill_two, gram,
+    add_combination, add_scaled, dot, dots_of_block, each_block, fill_blocks, gram,
     replace_by_combinations, rows_of_all, sum_blocks,
 };
 
@@ -73,6 +73,15 @@ impl<T: Field> LowRank<T> {
         product
     }
 
+    /// Goes back to H₀.
+    pub fn restart(&mut self, residual: &[T]) {
+        self.spare.append(&mut self.left);
+        self.spare.append(&mut self.right);
+        for (p, &f) in self.direction.iter_mut().zip(residual) {
+            *p = -self.initial * f;
+        }
+    }
+
     fn new_vector(&mut self) -> Vec<T> {
         self.spare.pop().unwrap_or_else(|| vec![T::zero(); self.direction.len()])
     }
@@ -111,7 +120,7 @@ impl<T: Field> LowRank<T> {
     /// The inner products dᵢᴴF₊, then dᵢᴴF where H has changed, then cᵢᴴp.
     fn products(&self, step: Step<T>, changed: bool) -> [Vec<T>; 3] {
         let pairs = self.left.len();
-        let sums = sum_blocks(step.to.len(), 3 * pairs, |rows, sums| {
+        let sums = sum_blocks(step.to.len(), 2 * pairs + 3, 3 * pairs, |rows, sums| {
             let (with_to, others) = sums.split_at_mut(pairs);
             let (with_from, with_p) = others.split_at_mut(pairs);
             dots_of_block(with_to, rows_of_all(&self.right, rows.clone()), &step.to[rows.clone()]);
@@ -137,7 +146,8 @@ impl<T: Field> LowRank<T> {
     ) -> Vec<T> {
         let mut c = self.new_vector();
         let (h, length, left) = (self.initial, T::of(step.length), &self.left);
-        fill_two(&mut c, &mut self.direction, |rows, c, p| {
+        let targets = [&mut c[..], &mut self.direction];
+        each_block(step.to.len(), left.len() + 6, targets, |rows, [c, p]| {
             let (to, from) = (&step.to[rows.clone()], &step.from[rows.clone()]);
             let mut w: Vec<T> = to.iter().map(|&to| h * to).collect();
             add_combination(&mut w, with_to, rows_of_all(left, rows.clone()));
@@ -164,7 +174,7 @@ impl<T: Field> LowRank<T> {
         let length = T::of(step.length);
         let scale = self.initial.conj() * length;
         let coefficients: Vec<T> = with_p.iter().map(|&with_p| length * with_p).collect();
-        let sums = fill_blocks(&mut v, 2, |rows, v, sums| {
+        let sums = fill_blocks(&mut v, self.right.len() + 4, 2, |rows, v, sums| {
             for (v, &p) in v.iter_mut().zip(&self.direction[rows.clone()]) {
                 *v = scale * p;
             }
@@ -179,12 +189,8 @@ impl<T: Field> LowRank<T> {
 }
 
 impl<T: Field> Store<T> for LowRank<T> {
-    fn restart(&mut self, residual: &[T]) {
-        self.spare.append(&mut self.left);
-        self.spare.append(&mut self.right);
-        for (p, &f) in self.direction.iter_mut().zip(residual) {
-            *p = -self.initial * f;
-        }
+    fn needs_old_residual(&self) -> bool {
+        true
     }
 
     fn update(&mut self, step: Step<T>) {

@@ -27,6 +27,7 @@ pub use low_rank::{LowRank, Reduction};
 
 use crate::linalg::Field;
 use crate::linalg::lapack::Lapack;
+use crate::linalg::norm::norm;
 
 /// How the rank of H is kept low.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ pub enum RankLimit {
 pub struct Step<'a, T> {
     /// λ
     pub length: f64,
-    /// F
+    /// F; may be empty where the store does not need it.
     pub from: &'a [T],
     /// F₊
     pub to: &'a [T],
@@ -54,8 +55,8 @@ pub struct Step<'a, T> {
 
 /// What a store of H can do.
 trait Store<T: Field> {
-    /// Goes back to H₀; the direction becomes −H₀F.
-    fn restart(&mut self, residual: &[T]);
+    /// Whether the next update looks at the residual that the step came from.
+    fn needs_old_residual(&self) -> bool;
 
     /// Updates H; the direction becomes −H₊F₊.
     fn update(&mut self, step: Step<T>);
@@ -102,6 +103,23 @@ impl<T: Field> InverseJacobian<T> {
         }
     }
 
+    /// ‖p‖
+    pub fn direction_norm(&self) -> f64 {
+        match self {
+            InverseJacobian::Compact(store) => store.direction_norm(),
+            _ => norm(self.direction()),
+        }
+    }
+
+    pub fn needs_old_residual(&self) -> bool {
+        match self {
+            InverseJacobian::Compact(store) => store.needs_old_residual(),
+            InverseJacobian::LowRank(store) => store.needs_old_residual(),
+            InverseJacobian::Dense(store) => store.needs_old_residual(),
+        }
+    }
+
+    /// Goes back to H₀; the direction becomes −H₀F.
     pub fn restart(&mut self, residual: &[T]) {
         match self {
             InverseJacobian::Compact(store) => store.restart(residual),
