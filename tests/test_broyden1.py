@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import warnings
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -234,6 +235,18 @@ def test_long_points_that_are_kept_stay_as_they_were():
     assert np.abs(root - 0.3 * np.cos(root)).max() <= 1e-12
     assert len(kept) > 5
     assert all(np.array_equal(x, copy) for x, copy in kept)
+
+
+def test_a_weak_reference_to_a_long_point_dies_with_it():
+    references = []
+
+    def fun(x):
+        assert all(reference() is None for reference in references)
+        references.append(weakref.ref(x))
+        return x - 0.3 * np.cos(x)
+
+    raphson.broyden1(fun, np.linspace(0, 3, 10_000), f_tol=1e-9)
+    assert len(references) > 3
 
 
 def test_verbose_prints_what_scipy_prints(capsys):
@@ -532,3 +545,32 @@ print(os.waitpid(child, 0)[1])
         check=False,
     )
     assert done.stdout == "0\n", done.stderr
+
+
+def test_a_step_that_does_not_move_x_drops_the_approximation():
+    m = 30
+
+    def bratu(u):
+        u = u.reshape(m, m)
+        f = 4 * u - (1 / (m + 1)) ** 2 * 5.0 * np.exp(u)
+        f[1:] -= u[:-1]
+        f[:-1] -= u[1:]
+        f[:, 1:] -= u[:, :-1]
+        f[:, :-1] -= u[:, 1:]
+        return f.ravel()
+
+    accepted = [np.zeros(m * m)]
+    asked = []
+
+    def fun(u):
+        asked.append(u.copy())
+        return bratu(u)
+
+    raphson.broyden1(
+        fun, accepted[0], alpha=-0.25, f_tol=1e-8, callback=lambda x, f: accepted.append(x)
+    )
+    steps = itertools.pairwise(accepted)
+    still = [after for before, after in steps if np.array_equal(before, after)]
+    assert len(still) == 1
+    last = max(i for i, x in enumerate(asked) if np.array_equal(x, still[0]))
+    assert np.allclose(asked[last + 1] - still[0], -0.25 * bratu(still[0]), rtol=1e-9)

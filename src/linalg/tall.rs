@@ -23,7 +23,7 @@ const WORTH_THREADS: usize = 1 << 19;
 
 /// Whether a pass over so many numbers may use threads. A forked process has none of the threads
 /// that its parent started, and would wait for them forever.
-fn may_use_threads(numbers: usize) -> bool {
+pub fn may_use_threads(numbers: usize) -> bool {
     static OWNER: OnceLock<u32> = OnceLock::new();
     numbers >= WORTH_THREADS && *OWNER.get_or_init(std::process::id) == std::process::id()
 }
@@ -195,9 +195,18 @@ pub fn displace<T: Field>(y: &mut [T], x: &[T], a: T, v: &[T]) {
     });
 }
 
-/// y ← y + v
-pub fn move_by<T: Field>(y: &mut [T], v: &[T]) {
-    each_block(y.len(), 3, [y], |rows, [y]| add_scaled(y, T::one(), &v[rows]));
+/// y ← y + v; whether rounding lets that change anything.
+pub fn move_by<T: Field>(y: &mut [T], v: &[T]) -> bool {
+    let changed = each_block(y.len(), 3, [y], |rows, [y]| {
+        let mut changed = false;
+        for (y, &v) in y.iter_mut().zip(&v[rows]) {
+            let moved = *y + v;
+            changed |= moved != *y;
+            *y = moved;
+        }
+        changed
+    });
+    changed.contains(&true)
 }
 
 /// y ← x

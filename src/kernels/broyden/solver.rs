@@ -85,7 +85,10 @@ pub struct Options<T> {
 enum Phase {
     Check,
     /// F at x + p, which x has already become.
-    FullStep,
+    FullStep {
+        /// Rounding has left some of the step.
+        moved: bool,
+    },
     /// F at x + λp, to be kept.
     Trial {
         length: f64,
@@ -187,7 +190,7 @@ impl<T: Field> Broyden<T> {
             Phase::Check => {
                 Ask::Norms { residual: &self.residual, point: &self.point, step: self.direction() }
             }
-            Phase::FullStep => Ask::Residual(&self.point),
+            Phase::FullStep { .. } => Ask::Residual(&self.point),
             Phase::Trial { .. } | Phase::Beyond { .. } => Ask::Residual(&self.trial),
             Phase::Report => Ask::Report,
             Phase::Done(stop) => Ask::Done(stop),
@@ -222,10 +225,10 @@ impl<T: Field> Broyden<T> {
     /// F at the point that was asked.
     pub fn tell_residual(&mut self, residual: &[T]) {
         self.phase = match self.phase {
-            Phase::FullStep => {
+            Phase::FullStep { moved } => {
                 self.keep_old_residual();
                 self.norms = copy_and_measure(sized(&mut self.residual, residual.len()), residual);
-                self.arrive(1.0)
+                self.arrive(1.0, moved)
             }
             Phase::Trial { length, then } => {
                 self.kept_norms = copy_and_measure(sized(&mut self.kept, residual.len()), residual);
@@ -301,8 +304,8 @@ impl<T: Field> Broyden<T> {
         self.kept_norms = self.norms;
         match self.options.search {
             SearchMethod::None => {
-                move_by(&mut self.point, self.inverse.direction());
-                Phase::FullStep
+                let moved = move_by(&mut self.point, self.inverse.direction());
+                Phase::FullStep { moved }
             }
             SearchMethod::Armijo => {
                 self.search = Some(LineSearch::Armijo(Armijo::new(merit, -merit, SHORTEST)));
@@ -321,7 +324,7 @@ impl<T: Field> Broyden<T> {
             self.direction_norm = self.inverse.direction_norm();
             return;
         };
-        // A step of length zero changes nothing that H could learn from.
+        // A step that did not move x has nothing that H could learn from.
         if length != 0.0 {
             self.inverse.update(Step { length, from: &self.previous, to: &self.residual });
         }
@@ -406,12 +409,13 @@ impl<T: Field> Broyden<T> {
 
     fn accept(&mut self, length: f64) -> Phase {
         self.set_trial(length);
+        let moved = self.trial != self.point;
         std::mem::swap(&mut self.point, &mut self.trial);
         self.keep_old_residual();
         std::mem::swap(&mut self.residual, &mut self.kept);
         self.norms = self.kept_norms;
         self.search = None;
-        self.arrive(length)
+        self.arrive(length, moved)
     }
 
     fn keep_old_residual(&mut self) {
@@ -421,9 +425,9 @@ impl<T: Field> Broyden<T> {
     }
 
     /// The point and its residual are those after a step of this length.
-    fn arrive(&mut self, length: f64) -> Phase {
+    fn arrive(&mut self, length: f64, moved: bool) -> Phase {
         self.length = length;
-        self.pending = Some(length);
+        self.pending = Some(if moved { length } else { 0.0 });
         if !self.norms.euclidean.is_finite() {
             return Phase::Done(Stop::NonFiniteResidual);
         }
