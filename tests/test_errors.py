@@ -145,7 +145,7 @@ BAD_INPUT = {
     ),
     "root: text": (root, {"fun": lambda x: ["a", "b"]}, TypeError, "fun: expected numbers"),
     "root: ragged": (root, {"fun": lambda x: [[1.0], [1.0, 2]]}, ValueError, "fun: "),
-    "root: complex": (root, {"fun": lambda x: x + 1j}, TypeError, "fun: got complex.*complex x0"),
+    "root: complex": (root, {"fun": lambda x: x + 1j}, TypeError, "fun: got complex.*x0 is real"),
     "root: no pair": (
         root,
         {"jac": True, "fun": lambda x: 1.0},

@@ -8,7 +8,10 @@
 //!
 //! with |hⱼ| = r max(|xⱼ|, tⱼ), where tⱼ is a size that is typical of xⱼ, or r |xⱼ| (r where xⱼ = 0)
 //! for an r that the user chose. A quotient divides by the distance between the points as rounded,
-//! not by the h that was meant.
+//! not by the h that was meant. Where bounds are in the way, h changes its sign, shrinks to the room
+//! there is, and three points lie on one side,
+//!
+//!     (−3F(x) + 4F(x + hⱼeⱼ) − F(x + 2hⱼeⱼ)) / 2hⱼ.
 //!
 //! References: J. Nocedal, S. J. Wright, "Numerical Optimization", 2nd ed., section 8.1;
 //! W. Squire, G. Trapp, "Using complex variables to estimate derivatives of real functions",
@@ -47,9 +50,13 @@ impl Distances {
             Some(relative) => relative * size,
             None => usual * size.max(typical),
         };
-        sizes.map(length).collect()
+        // A length that is lost in the subnormal numbers would divide by zero.
+        let shortest = if T::EPSILON < 1e-10 { f64::MIN_POSITIVE } else { SHORTEST_SINGLE };
+        sizes.map(|pair| length(pair).max(shortest)).collect()
     }
 }
+
+const SHORTEST_SINGLE: f64 = f32::MIN_POSITIVE as f64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
@@ -63,9 +70,11 @@ pub enum Scheme {
 pub struct FiniteDifferences<'a, T: Field> {
     point: &'a [T],
     residual: &'a [T],
-    /// F(x + hⱼeⱼ), kept while F(x − hⱼeⱼ) is asked; None for two points.
+    /// F(x + hⱼeⱼ), kept while the third point is asked; None for two points.
     forward: Option<Vec<T>>,
-    backward_next: bool,
+    third_next: bool,
+    /// Where the three points lie on one side.
+    one_sided: Vec<bool>,
     displaced: Vec<T>,
     lengths: Vec<f64>,
     column: usize,
@@ -89,7 +98,8 @@ impl<'a, T: Field> FiniteDifferences<'a, T> {
             point,
             residual,
             forward: (scheme == Scheme::ThreePoint).then(Vec::new),
-            backward_next: false,
+            third_next: false,
+            one_sided: vec![false; point.len()],
             displaced: point.to_vec(),
             lengths,
             column: 0,
@@ -97,6 +107,29 @@ impl<'a, T: Field> FiniteDifferences<'a, T> {
         };
         differences.displace();
         differences
+    }
+
+    /// Keeps all points within bounds for the real parts, which the point itself is within.
+    pub fn within(mut self, lower: &[f64], upper: &[f64]) -> Self {
+        let reach = if self.forward.is_some() { 2.0 } else { 1.0 };
+        for (j, length) in self.lengths.iter_mut().enumerate() {
+            let x = self.point[j].to_complex().re;
+            let (below, above) = (x - lower[j], upper[j] - x);
+            let wanted = length.abs();
+            if self.forward.is_some() && wanted <= below && wanted <= above {
+                continue;
+            }
+            self.one_sided[j] = self.forward.is_some();
+            let ahead = if *length >= 0.0 { above } else { below };
+            if reach * wanted > ahead {
+                let room = below.max(above);
+                let side = if above >= below { 1.0 } else { -1.0 };
+                *length = side * wanted.min(room / reach);
+            }
+        }
+        self.displaced = self.point.to_vec();
+        self.displace();
+        self
     }
 
     /// The point at which F is wanted; None when the Jacobian is complete.
@@ -108,18 +141,26 @@ impl<'a, T: Field> FiniteDifferences<'a, T> {
     pub fn tell(&mut self, value: &[T]) {
         let x = self.point[self.column];
         let length = T::of(self.lengths[self.column]);
+        let one_sided = self.one_sided[self.column];
         match &mut self.forward {
-            None => self.finish_column(value, self.residual, (x + length) - x),
-            Some(forward) if self.backward_next => {
-                let forward = std::mem::take(forward);
-                self.finish_column(&forward, value, (x + length) - (x - length));
-                self.forward = Some(forward);
-            }
-            Some(forward) => {
+            None => self.finish_column((x + length) - x, |i, f| value[i] - f),
+            Some(forward) if !self.third_next => {
                 forward.clear();
                 forward.extend_from_slice(value);
-                self.backward_next = true;
+                self.third_next = true;
                 self.displace();
+            }
+            Some(forward) => {
+                let forward = std::mem::take(forward);
+                if one_sided {
+                    let (three, four) = (T::of(3.0), T::of(4.0));
+                    self.finish_column((x + (length + length)) - x, |i, f| {
+                        four * forward[i] - three * f - value[i]
+                    });
+                } else {
+                    self.finish_column((x + length) - (x - length), |i, _| forward[i] - value[i]);
+                }
+                self.forward = Some(forward);
             }
         }
     }
@@ -128,23 +169,27 @@ impl<'a, T: Field> FiniteDifferences<'a, T> {
         self.jacobian
     }
 
-    fn finish_column(&mut self, ahead: &[T], behind: &[T], width: T) {
-        let values = ahead.iter().zip(behind);
-        for (entry, (&ahead, &behind)) in
-            self.jacobian.column_mut(self.column).iter_mut().zip(values)
-        {
-            *entry = (ahead - behind).over(width);
+    /// `difference` is that of component i, given its value at x.
+    fn finish_column(&mut self, width: T, difference: impl Fn(usize, T) -> T) {
+        let mut column = self.jacobian.column_mut(self.column);
+        for (i, (entry, &f)) in column.iter_mut().zip(self.residual).enumerate() {
+            // Between equal bounds there is no way to go, and nothing depends on the derivative.
+            *entry = if width.is_zero() { width } else { difference(i, f).over(width) };
         }
         self.displaced[self.column] = self.point[self.column];
         self.column += 1;
-        self.backward_next = false;
+        self.third_next = false;
         self.displace();
     }
 
     fn displace(&mut self) {
         if let Some(&length) = self.lengths.get(self.column) {
-            let length = T::of(if self.backward_next { -length } else { length });
-            self.displaced[self.column] = self.point[self.column] + length;
+            let length = match (self.third_next, self.one_sided[self.column]) {
+                (false, _) => length,
+                (true, true) => 2.0 * length,
+                (true, false) => -length,
+            };
+            self.displaced[self.column] = self.point[self.column] + T::of(length);
         }
     }
 }
@@ -287,6 +332,26 @@ mod tests {
         assert_eq!(differences.ask(), Some(&[-1.5][..]));
         differences.tell(&[1.0]);
         assert_eq!(differences.into_jacobian(), array![[2.0]]);
+    }
+
+    #[test]
+    fn no_point_leaves_the_bounds() {
+        for scheme in [Scheme::TwoPoint, Scheme::ThreePoint] {
+            for x in [[0.7, -1.3], [1.0, -1.3 + 1e-12], [1.0 - 1e-12, 0.0]] {
+                let (lower, upper) = ([0.7 - 1e-3, -1.3], [1.0, 0.0]);
+                let (f, distances) = (residual(&x), Distances::from_start(&x, Some(1e-3)));
+                let mut differences =
+                    FiniteDifferences::new(scheme, &x, &f, &distances).within(&lower, &upper);
+                while let Some(point) = differences.ask() {
+                    assert!(point.iter().zip(&lower).all(|(x, l)| x >= l), "{point:?}");
+                    assert!(point.iter().zip(&upper).all(|(x, u)| x <= u), "{point:?}");
+                    let value = residual(point);
+                    differences.tell(&value);
+                }
+                let tolerance = if scheme == Scheme::TwoPoint { 2e-3 } else { 2e-6 };
+                assert!(error(&differences.into_jacobian(), &x) < tolerance);
+            }
+        }
     }
 
     #[test]

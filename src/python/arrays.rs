@@ -75,7 +75,11 @@ pub fn named(error: PyErr, name: &str, expected: &str, object: &Bound<'_, PyAny>
 pub fn describe(object: &Bound<'_, PyAny>) -> String {
     let shape_and_dtype = || -> PyResult<String> {
         let shape = object.getattr("shape")?.str()?;
-        Ok(format!("an array of shape {shape} and dtype {}", object.getattr("dtype")?.str()?))
+        let article = match object.is_instance_of::<PyUntypedArray>() {
+            true => "an array".to_string(),
+            false => object.get_type().name()?.to_string(),
+        };
+        Ok(format!("{article} of shape {shape} and dtype {}", object.getattr("dtype")?.str()?))
     };
     shape_and_dtype().unwrap_or_else(|_| {
         let name = object.get_type().name().map(|name| name.to_string());
@@ -231,7 +235,7 @@ pub fn to_complex(item: &Bound<'_, PyAny>) -> PyResult<c64> {
 }
 
 fn unexpected_complex(name: &str) -> PyErr {
-    PyTypeError::new_err(format!("{name}: got complex numbers for a real x0; give a complex x0"))
+    PyTypeError::new_err(format!("{name}: got complex numbers, where x0 is real"))
 }
 
 const EXPECTED: &str = "numbers";
@@ -247,6 +251,13 @@ pub fn to_doubles<'py>(array: &Bound<'py, PyUntypedArray>) -> PyResult<Bound<'py
     Ok(converted.cast_into()?)
 }
 
+/// Whether the elements are where Rust may read them: aligned, and whole elements apart. A field of
+/// a structured array need not be.
+pub fn lies_regularly<T: Entry>(array: &Bound<'_, PyArrayDyn<T>>) -> bool {
+    let size = size_of::<T>() as isize;
+    array.data().is_aligned() && array.strides().iter().all(|stride| stride % size == 0)
+}
+
 /// Lets `use_values` see the numbers that `read` would give: in place, without a copy, where they
 /// lie in memory as the kernels want them.
 pub fn with_values<T: Entry, R>(
@@ -256,6 +267,7 @@ pub fn with_values<T: Entry, R>(
     use_values: impl FnOnce(&[T]) -> R,
 ) -> PyResult<R> {
     if let Ok(array) = object.cast::<PyArrayDyn<T>>()
+        && lies_regularly(array)
         && let Ok(array) = array.try_readonly()
         && let Ok(values) = array.as_slice()
     {
@@ -270,13 +282,27 @@ pub fn with_values<T: Entry, R>(
 pub fn refill<T: Entry>(array: &Bound<'_, PyArrayDyn<T>>, values: &[T], shape: &[usize]) -> bool {
     // SAFETY: the pointer is that of a live object.
     let holders = unsafe { pyo3::ffi::Py_REFCNT(array.as_ptr()) };
-    if holders != 1 || array.cast::<PyArrayDyn<T>>().is_err() || array.shape() != shape {
+    if holders != 1
+        || has_weak_references(array)
+        || array.cast::<PyArrayDyn<T>>().is_err()
+        || array.shape() != shape
+    {
         return false;
     }
     let Ok(mut array) = array.try_readwrite() else { return false };
     let Ok(target) = array.as_slice_mut() else { return false };
     tall::copy(target, values);
     true
+}
+
+fn has_weak_references(object: &Bound<'_, PyAny>) -> bool {
+    static COUNT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let count = || -> PyResult<usize> {
+        let function: &Bound<'_, PyAny> =
+            COUNT.import(object.py(), "weakref", "getweakrefcount")?;
+        function.call1((object,))?.extract()
+    };
+    count().is_ok_and(|count| count > 0)
 }
 
 /// A new C-ordered array of this shape, which has as many elements as there are values.

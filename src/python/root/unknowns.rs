@@ -60,6 +60,23 @@ impl<'py> Unknowns<'py> {
         Ok(Unknowns { name, start, convert })
     }
 
+    /// The same as a vector, where x0 is a vector or a number.
+    pub fn one_dimensional(mut self) -> PyResult<Self> {
+        match self.start.ndim() {
+            0 => {
+                let py = self.start.py();
+                self.start = self.start.call_method1(intern!(py, "reshape"), (1,))?.cast_into()?;
+                Ok(self)
+            }
+            1 => Ok(self),
+            _ => Err(PyValueError::new_err(format!(
+                "{} must be one-dimensional, got {}",
+                self.name,
+                describe(&self.start)
+            ))),
+        }
+    }
+
     pub fn field(&self) -> PyResult<FieldOf> {
         let dtype = self.start.dtype();
         match (dtype.kind(), dtype.char()) {
