@@ -22,6 +22,7 @@ mod _core {
     #[pymodule_export]
     use crate::python::{
         broyden::{broyden1, root_broyden1},
+        lsqtr::lsqtr,
         newton::newton,
         root::root_newton,
     };

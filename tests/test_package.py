@@ -28,7 +28,7 @@ def test_signatures_are_the_originals():
     assert all(ours[name].default == theirs[name].default for name in ours if name != "method")
 
 
-@pytest.mark.parametrize("name", ["broyden1", "newton", "root"])
+@pytest.mark.parametrize("name", sorted(set(raphson.__all__) - {"__version__"}))
 def test_examples_in_docstrings(name):
     module = importlib.import_module(getattr(raphson, name).__module__)
     results = doctest.testmod(module)
@@ -36,9 +36,34 @@ def test_examples_in_docstrings(name):
     assert results.failed == 0
 
 
-def test_examples_in_the_documentation():
-    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
-        assert doctest.testfile(str(page), module_relative=False).failed == 0, page
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_examples_in_the_documentation(page):
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
+    # doctest passes over code without prompts.
+    assert all(block.startswith(">>> ") for block in blocks)
+    results = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
+    assert results.attempted >= len(blocks)
+    assert results.failed == 0
+
+
+def slug(heading):
+    """The anchor that GitHub makes of a heading."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_in_the_documentation(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
+        if ":" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        file = page.parent / path if path else page
+        assert file.exists(), target
+        headings = re.findall(r"^#+ (.*)$", file.read_text("utf-8"), re.M) if anchor else []
+        assert not anchor or anchor in map(slug, headings), target
 
 
 def python(program):

@@ -1,4 +1,4 @@
-"""Nonlinear solvers with kernels in Rust, behind the signatures of SciPy.
+"""Nonlinear solvers with kernels in Rust, behind the signatures of SciPy and DESC.
 
 Functions
 ---------
@@ -8,11 +8,14 @@ broyden1
     Roots of systems without their Jacobian: a drop-in for `scipy.optimize.broyden1`.
 root
     Roots of systems of equations, with the call of `scipy.optimize.root`.
+lsqtr
+    Least squares with bounds: a drop-in for `desc.optimize.lsqtr`.
 """
 
 from raphson._broyden1 import broyden1
 from raphson._core import __version__
+from raphson._lsqtr import lsqtr
 from raphson._newton import newton
 from raphson._root import root
 
-__all__ = ["__version__", "broyden1", "newton", "root"]
+__all__ = ["__version__", "broyden1", "lsqtr", "newton", "root"]

@@ -40,3 +40,11 @@ def root_broyden1(
     callback: Callable[[Any, Any], Any] | None,
     settings: dict[str, Any],
 ) -> Any: ...
+def lsqtr(
+    fun: Callable[..., Any],
+    x0: ArrayLike,
+    jac: Callable[..., Any] | str,
+    args: Iterable[Any],
+    callback: Callable[..., Any] | None,
+    keywords: dict[str, Any],
+) -> Any: ...

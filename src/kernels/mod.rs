@@ -6,4 +6,5 @@
 
 pub mod broyden;
 pub mod differences;
+pub mod lsqtr;
 pub mod newton;

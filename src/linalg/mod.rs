@@ -1,6 +1,7 @@
 //! Dense linear algebra for the kernels: the fields they compute in, vector norms, LU factors,
 //! and where the LAPACK routines behind them come from.
 
+pub mod columns;
 mod field;
 pub mod lapack;
 pub mod lu;

@@ -1,4 +1,4 @@
-//! Borrows LAPACK from SciPy, which publishes the addresses of its routines to Cython modules.
+//! Borrows LAPACK and BLAS from SciPy, which publishes the addresses of its routines to Cython modules.
 
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
@@ -12,11 +12,16 @@ pub fn load(py: Python<'_>) -> PyResult<Lapack> {
     if let Some(lapack) = Lapack::loaded() {
         return Ok(lapack);
     }
-    let module = py.import("scipy.linalg.cython_lapack")?;
-    let published = module.getattr("__pyx_capi__")?.cast_into::<PyDict>()?;
+    let published_by = |module: &str| -> PyResult<Bound<'_, PyDict>> {
+        Ok(py.import(module)?.getattr("__pyx_capi__")?.cast_into()?)
+    };
+    let lapack = published_by("scipy.linalg.cython_lapack")?;
+    let blas = published_by("scipy.linalg.cython_blas")?;
     let mut addresses = [0; NAMES.len()];
     for (address, name) in addresses.iter_mut().zip(NAMES) {
-        *address = address_of(&published, name.trim_end_matches('_'))?;
+        let name = name.trim_end_matches('_');
+        let published = if blas.contains(name)? { &blas } else { &lapack };
+        *address = address_of(published, name)?;
     }
     // SAFETY: each address was published under the name at its place, with a signature that has
     // C ints; it is part of a module that is never unloaded.
@@ -29,7 +34,7 @@ fn address_of(published: &Bound<'_, PyDict>, routine: &str) -> PyResult<usize> {
             published.py().import("scipy")?.getattr("__version__")?.extract()
         };
         PyImportError::new_err(format!(
-            "raphson borrows the LAPACK routine {routine} from SciPy, but SciPy {} {reason}",
+            "raphson borrows the routine {routine} from SciPy, but SciPy {} {reason}",
             version().unwrap_or_else(|_| "of unknown version".into())
         ))
     };

@@ -5,6 +5,7 @@ mod arrays;
 pub mod broyden;
 mod callable;
 mod lapack;
+pub mod lsqtr;
 pub mod newton;
 mod numbers;
 mod results;

@@ -1,5 +1,5 @@
 //! LAPACK borrowed from another library in the process: a table of addresses, filled once, and a
-//! trampoline for each Fortran symbol that ndarray-linalg refers to.
+//! trampoline for each Fortran symbol that ndarray-linalg and `routines` refer to.
 //!
 //! Adding a routine is adding its line to `routines!`: the table, the names to look up and the
 //! exported symbol all come from that list.
@@ -40,7 +40,7 @@ fn address(index: usize) -> usize {
 
 macro_rules! routines {
     ($(fn $name:ident($($argument:ident: $type:ty),* $(,)?);)*) => {
-        /// The routines, by their LAPACK names.
+        /// The routines, by their LAPACK or BLAS names.
         pub const NAMES: [&str; [$(stringify!($name)),*].len()] = [$(stringify!($name)),*];
 
         #[allow(non_camel_case_types)]
@@ -92,6 +92,17 @@ routines! {
     fn dtrtrs_(triangle: *const c_char, transpose: *const c_char, diagonal: *const c_char,
         n: *const c_int, columns: *const c_int, a: *const f64, lda: *const c_int, b: *mut f64,
         ldb: *const c_int, info: *mut c_int);
+    fn dgeqrf_(m: *const c_int, n: *const c_int, a: *mut f64, lda: *const c_int,
+        tau: *mut f64, work: *mut f64, lwork: *const c_int, info: *mut c_int);
+    fn dtpqrt_(m: *const c_int, n: *const c_int, l: *const c_int, nb: *const c_int,
+        a: *mut f64, lda: *const c_int, b: *mut f64, ldb: *const c_int, t: *mut f64,
+        ldt: *const c_int, work: *mut f64, info: *mut c_int);
+    fn dtrcon_(norm: *const c_char, triangle: *const c_char, diagonal: *const c_char,
+        n: *const c_int, a: *const f64, lda: *const c_int, rcond: *mut f64, work: *mut f64,
+        iwork: *mut c_int, info: *mut c_int);
+    fn dsyrk_(triangle: *const c_char, transpose: *const c_char, n: *const c_int,
+        k: *const c_int, alpha: *const f64, a: *const f64, lda: *const c_int,
+        beta: *const f64, c: *mut f64, ldc: *const c_int);
     fn dgesdd_(job: *const c_char, m: *const c_int, n: *const c_int, a: *mut f64,
         lda: *const c_int, s: *mut f64, u: *mut f64, ldu: *const c_int, vt: *mut f64,
         ldvt: *const c_int, work: *mut f64, lwork: *const c_int,

@@ -9,6 +9,7 @@
 
 #[cfg(not(feature = "system-lapack"))]
 pub mod borrowed;
+pub mod routines;
 
 /// Proof that LAPACK can be called.
 #[derive(Clone, Copy, Debug)]

@@ -1,0 +1,413 @@
+//! The trust-region reflective method for min ½ ‖f(x)‖² with l ≤ x ≤ u.
+//!
+//! Each iteration has a Jacobian J at x, and with it a model q of the cost in the variables of
+//! `geometry`. It minimises q within the trust radius Δ (`subproblem`), turns the step back at the
+//! bounds (`reflection`), and compares the reduction of the cost with the one of q, for Δ
+//! (`radius`) and for the end (`termination`):
+//!
+//!     ρ = (F(x) − F(x + p)) / −q(p̂),   F = ½ ‖f‖².
+//!
+//! A step that does not reduce F is tried again with the smaller radius, from the same factors. A
+//! residual that is not finite counts as no reduction.
+//!
+//! The iterates are those of DESC's `lsqtr`.
+//!
+//! References: M. A. Branch, T. F. Coleman, Y. Li, "A subspace, interior, and conjugate gradient
+//! method for large-scale bound-constrained minimization problems", SIAM Journal on Scientific
+//! Computing 21(1), 1999; J. Nocedal, S. J. Wright, "Numerical Optimization", second edition,
+//! Springer, 2006, chapters 4 and 10.
+
+use ndarray::ArrayView2;
+
+use super::bounds::{Bounds, Margin};
+use super::geometry::Geometry;
+use super::radius::{Initial, RadiusOptions};
+use super::reflection::{Candidate, Region};
+use super::scaling::Scaling;
+use super::subproblem::{Method, Subproblem};
+use super::termination::{Stop, Termination, Trial};
+use crate::linalg::lapack::Lapack;
+use crate::linalg::norm::norm;
+
+/// A start on a bound is moved off it by this, relative to the bound.
+const START_MARGIN: Margin = Margin::Relative(1e-10);
+
+/// The least share of the way to a bound that a step may go.
+const LEAST_SHARE: f64 = 0.995;
+
+/// What the solver needs next.
+#[derive(Debug, PartialEq)]
+pub enum Ask<'a> {
+    /// f at this point.
+    Residual(&'a [f64]),
+    /// J at the current iterate, where f was just told.
+    Jacobian,
+    /// Nothing but time: to factor, and to find the next step.
+    Step,
+    /// Nothing, but an iteration is complete.
+    Report,
+    /// Nothing: the iteration has ended.
+    Done(Stop),
+}
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub bounds: Bounds,
+    pub termination: Termination,
+    pub radius: RadiusOptions,
+    pub method: Method,
+    /// Steps, points and the optimality are measured in scaled variables.
+    pub scaled_termination: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    FirstResidual,
+    Jacobian,
+    Step { factor: bool },
+    Trial,
+    Report,
+    Done(Stop),
+}
+
+/// A solve in progress.
+#[derive(Debug)]
+pub struct LeastSquares {
+    options: Options,
+    phase: Phase,
+    /// Why to stop when the iteration is complete.
+    stop: Option<Stop>,
+    /// x₀ as it was given.
+    start: Vec<f64>,
+    point: Vec<f64>,
+    residual: Vec<f64>,
+    cost: f64,
+    gradient: Vec<f64>,
+    scaling: Scaling,
+    geometry: Geometry,
+    subproblem: Subproblem,
+    radius: f64,
+    multiplier: f64,
+    /// ‖x‖ in the units of the tests.
+    point_norm: f64,
+    trial: Vec<f64>,
+    candidate: Option<Candidate>,
+    iterations: u64,
+    evaluations: u64,
+    jacobians: u64,
+    report: Report,
+}
+
+/// The last iteration, to be told to the user.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Report {
+    /// There is a new iterate; otherwise the first point, or an iteration without success.
+    pub accepted: bool,
+    /// By how much the cost has fallen, and ‖Δx‖; infinite at the first point.
+    pub reduction: f64,
+    pub step: f64,
+}
+
+impl LeastSquares {
+    /// The start is within the bounds.
+    pub fn new(start: Vec<f64>, scaling: Scaling, options: Options, lapack: Lapack) -> Self {
+        let mut point = start.clone();
+        options.bounds.move_inside(&mut point, START_MARGIN);
+        LeastSquares {
+            phase: Phase::FirstResidual,
+            stop: None,
+            residual: Vec::new(),
+            cost: f64::NAN,
+            gradient: vec![f64::NAN; start.len()],
+            geometry: nowhere(start.len()),
+            subproblem: Subproblem::new(lapack, options.method),
+            radius: f64::NAN,
+            multiplier: 0.0,
+            point_norm: f64::NAN,
+            trial: Vec::new(),
+            candidate: None,
+            iterations: 0,
+            evaluations: 0,
+            jacobians: 0,
+            report: Report { accepted: false, reduction: f64::INFINITY, step: f64::INFINITY },
+            scaling,
+            options,
+            start,
+            point,
+        }
+    }
+
+    pub fn ask(&self) -> Ask<'_> {
+        match self.phase {
+            Phase::FirstResidual => Ask::Residual(&self.point),
+            Phase::Jacobian => Ask::Jacobian,
+            Phase::Step { .. } => Ask::Step,
+            Phase::Trial => Ask::Residual(&self.trial),
+            Phase::Report => Ask::Report,
+            Phase::Done(stop) => Ask::Done(stop),
+        }
+    }
+
+    /// x₀ as it was given.
+    pub fn start(&self) -> &[f64] {
+        &self.start
+    }
+
+    /// The current iterate.
+    pub fn point(&self) -> &[f64] {
+        &self.point
+    }
+
+    /// f at the current iterate.
+    pub fn residual(&self) -> &[f64] {
+        &self.residual
+    }
+
+    /// ½ ‖f‖² at the current iterate.
+    pub fn cost(&self) -> f64 {
+        self.cost
+    }
+
+    /// Jᵀf at the current iterate.
+    pub fn gradient(&self) -> &[f64] {
+        &self.gradient
+    }
+
+    /// The Coleman-Li distances v at the current iterate.
+    pub fn distances(&self) -> &[f64] {
+        &self.geometry.distance
+    }
+
+    /// max |v g|
+    pub fn optimality(&self) -> f64 {
+        self.geometry.optimality
+    }
+
+    pub fn radius(&self) -> f64 {
+        self.radius
+    }
+
+    pub fn iterations(&self) -> u64 {
+        self.iterations
+    }
+
+    /// How often f was told.
+    pub fn evaluations(&self) -> u64 {
+        self.evaluations
+    }
+
+    /// How often J was told.
+    pub fn jacobians(&self) -> u64 {
+        self.jacobians
+    }
+
+    pub fn report(&self) -> Report {
+        self.report
+    }
+
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// f at the point that was asked; always the same number of values, at least one.
+    pub fn tell_residual(&mut self, residual: &[f64]) {
+        self.phase = match self.phase {
+            Phase::FirstResidual => {
+                self.evaluations = 1;
+                self.residual = residual.to_vec();
+                self.cost = cost(residual);
+                if self.cost.is_finite() {
+                    Phase::Jacobian
+                } else {
+                    Phase::Done(Stop::NonFiniteResidual)
+                }
+            }
+            Phase::Trial => {
+                self.evaluations += 1;
+                self.judge(residual)
+            }
+            other => other,
+        };
+    }
+
+    /// J at the current iterate, a row for each residual and a column for each unknown.
+    pub fn tell_jacobian(&mut self, jacobian: ArrayView2<f64>) {
+        if !matches!(self.phase, Phase::Jacobian) {
+            return;
+        }
+        self.jacobians += 1;
+        let (gradient, column_norms) = self.subproblem.load(jacobian, &self.residual);
+        self.gradient = gradient;
+        self.phase = if column_norms.iter().chain(&self.gradient).all(|value| value.is_finite()) {
+            self.scaling.update(&column_norms, self.residual.len());
+            self.locate();
+            self.enter()
+        } else {
+            self.geometry = nowhere(self.point.len());
+            self.iterations += u64::from(self.jacobians > 1);
+            Phase::Done(Stop::NonFiniteJacobian)
+        };
+    }
+
+    /// Computes the next step.
+    pub fn step(&mut self) {
+        if let Phase::Step { factor } = self.phase {
+            self.phase = self.find_step(factor);
+        }
+    }
+
+    /// The report has been made, and the user may have asked to stop.
+    pub fn tell_reported(&mut self, interrupted: bool) {
+        if !matches!(self.phase, Phase::Report) {
+            return;
+        }
+        if interrupted {
+            let converged = self.stop.is_some_and(Stop::success);
+            self.stop = Some(Stop::Interrupted { converged });
+        }
+        self.phase = match self.stop {
+            Some(stop) => Phase::Done(stop),
+            None if self.iterations >= self.options.termination.iterations => {
+                Phase::Done(Stop::OutOfIterations)
+            }
+            None if self.evaluations >= self.options.termination.evaluations => {
+                Phase::Done(Stop::OutOfEvaluations)
+            }
+            None => Phase::Step { factor: true },
+        };
+    }
+
+    /// Finds where the point lies, in the variables of its geometry.
+    fn locate(&mut self) {
+        self.geometry = Geometry::new(
+            &self.point,
+            &self.gradient,
+            &self.options.bounds,
+            &self.scaling,
+            self.options.scaled_termination,
+        );
+        self.point_norm = if self.options.scaled_termination {
+            let sizes = self.point.iter().zip(&self.scaling.inverse);
+            norm(&sizes.map(|(x, inverse)| x * inverse).collect::<Vec<_>>())
+        } else {
+            norm(&self.point)
+        };
+    }
+
+    /// A new iterate, or the first.
+    fn enter(&mut self) -> Phase {
+        if self.jacobians == 1 {
+            self.radius = self.first_radius();
+        } else {
+            self.iterations += 1;
+        }
+        if self.geometry.optimality < self.options.termination.gradient {
+            self.stop = Some(Stop::SmallGradient);
+        }
+        Phase::Report
+    }
+
+    fn first_radius(&self) -> f64 {
+        let rule = self.options.radius.initial;
+        let image = if matches!(rule, Initial::Cauchy | Initial::Mean) {
+            let gradient = self.geometry.unscaled(&self.geometry.gradient);
+            self.subproblem.image_norm(&gradient)
+        } else {
+            f64::NAN
+        };
+        self.options.radius.first(&self.point, &self.scaling.inverse, &self.geometry, image)
+    }
+
+    fn find_step(&mut self, factor: bool) -> Phase {
+        if factor && !self.subproblem.factor(&self.geometry) {
+            return self.give_up(Stop::ShortStep);
+        }
+        let (scaled, multiplier) = self.subproblem.solve(self.radius, self.multiplier);
+        self.multiplier = multiplier;
+        let region = Region {
+            point: &self.point,
+            bounds: &self.options.bounds,
+            geometry: &self.geometry,
+            radius: self.radius,
+            image: |step: &[f64]| self.subproblem.image(step),
+        };
+        let theta = LEAST_SHARE.max(1.0 - self.geometry.optimality);
+        let candidate = region.choose(scaled, theta);
+        let moved = self.point.iter().zip(&candidate.step).map(|(x, p)| x + p);
+        self.trial = moved.collect();
+        self.options.bounds.move_inside(&mut self.trial, Margin::None);
+        if !self.trial.iter().all(|x| x.is_finite()) {
+            return self.give_up(Stop::ShortStep);
+        }
+        self.candidate = Some(candidate);
+        Phase::Trial
+    }
+
+    /// Compares the residual at the trial point with what the model said.
+    fn judge(&mut self, residual: &[f64]) -> Phase {
+        let Some(candidate) = self.candidate.take() else { return self.phase };
+        let cost = cost(residual);
+        let reduction = if cost.is_finite() { self.cost - cost } else { f64::NEG_INFINITY };
+        let predicted = candidate.reduction;
+        // A step that rounding leaves nothing of says nothing, unless there is nowhere to go.
+        let still = self.trial == self.point && self.geometry.optimality != 0.0;
+        let ratio = if predicted > 0.0 {
+            reduction / predicted
+        } else if predicted == 0.0 && reduction == 0.0 && !still {
+            1.0
+        } else {
+            0.0
+        };
+        let (scaled_step, step) = (norm(&candidate.scaled), norm(&candidate.step));
+        let last_radius = self.radius;
+        self.radius = self.options.radius.next(last_radius, scaled_step, ratio);
+        let accepted = reduction > 0.0;
+        if !accepted && self.radius >= last_radius {
+            // Whatever the thresholds are, the same step is not tried again.
+            self.radius = self.options.radius.decrease_ratio * last_radius;
+        }
+        self.multiplier *= last_radius / self.radius;
+        self.stop = self.options.termination.check(Trial {
+            cost: self.cost,
+            reduction,
+            ratio,
+            step: if self.options.scaled_termination { scaled_step } else { step },
+            point: self.point_norm,
+            distance: distance(if accepted { &self.trial } else { &self.point }, &self.start),
+            evaluations: self.evaluations,
+        });
+        if accepted {
+            self.report = Report { accepted, reduction, step };
+            std::mem::swap(&mut self.point, &mut self.trial);
+            self.residual.copy_from_slice(residual);
+            self.cost = cost;
+            return Phase::Jacobian;
+        }
+        match self.stop {
+            Some(stop) => self.give_up(stop),
+            None if still => self.give_up(Stop::ShortStep),
+            None => Phase::Step { factor: false },
+        }
+    }
+
+    /// Ends an iteration that found no better point.
+    fn give_up(&mut self, stop: Stop) -> Phase {
+        self.stop = Some(stop);
+        self.report = Report { accepted: false, reduction: 0.0, step: 0.0 };
+        self.iterations += 1;
+        Phase::Report
+    }
+}
+
+/// Before a Jacobian has said where a point lies.
+fn nowhere(unknowns: usize) -> Geometry {
+    Geometry { distance: vec![f64::NAN; unknowns], optimality: f64::NAN, ..Geometry::default() }
+}
+
+fn cost(residual: &[f64]) -> f64 {
+    0.5 * crate::linalg::tall::dot(residual, residual)
+}
+
+fn distance(a: &[f64], b: &[f64]) -> f64 {
+    norm(&a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>())
+}

@@ -1,0 +1,111 @@
+//! The normal equations, (ĴᵀĴ + C + αI) p = −ĝ, by Cholesky factors RᵀR of the matrix.
+//!
+//! Forming JᵀJ costs half of a QR factorization and runs at the full speed of the processor, but
+//! has the square of the condition of J. Where that leaves no digits, the QR factors take over.
+
+use super::qr::ill_conditioned;
+use super::{Factors, Trial};
+use crate::kernels::lsqtr::geometry::Geometry;
+use crate::linalg::columns;
+use crate::linalg::lapack::Lapack;
+use crate::linalg::lapack::routines::{Side, cholesky, gram, solve_triangle};
+
+#[derive(Debug)]
+pub struct Normal {
+    lapack: Lapack,
+    /// The upper triangle of ĴᵀĴ + C.
+    matrix: Vec<f64>,
+    /// The factor for a multiplier.
+    factor: Vec<f64>,
+    /// [J f], d, C and ĝ
+    stacked: Vec<f64>,
+    rows: usize,
+    geometry: Geometry,
+}
+
+impl Normal {
+    pub fn new(lapack: Lapack) -> Self {
+        Normal {
+            lapack,
+            matrix: Vec::new(),
+            factor: Vec::new(),
+            stacked: Vec::new(),
+            rows: 0,
+            geometry: Geometry::default(),
+        }
+    }
+
+    /// Takes [J f] with so many rows, and factors its matrix; false where that is not positive
+    /// definite to rounding.
+    pub fn form(&mut self, stacked: &mut Vec<f64>, rows: usize, geometry: &Geometry) -> bool {
+        self.stacked = std::mem::take(stacked);
+        self.rows = rows;
+        self.geometry.clone_from(geometry);
+        let unknowns = geometry.unit.len();
+        self.matrix.resize(unknowns * unknowns, 0.0);
+        gram(self.lapack, &self.stacked, rows, unknowns, &mut self.matrix);
+        for (j, column) in self.matrix.chunks_exact_mut(unknowns).enumerate() {
+            for (entry, unit) in column.iter_mut().zip(&geometry.unit) {
+                *entry *= unit * geometry.unit[j];
+            }
+            column[j] += geometry.curvature[j];
+        }
+        self.factor(0.0) && !self.deficient()
+    }
+
+    /// Gives [J f] back, if it is here.
+    pub fn release(&mut self, stacked: &mut Vec<f64>) {
+        if !self.stacked.is_empty() {
+            *stacked = std::mem::take(&mut self.stacked);
+        }
+    }
+
+    fn factor(&mut self, multiplier: f64) -> bool {
+        let unknowns = self.geometry.unit.len();
+        self.factor.clone_from(&self.matrix);
+        for diagonal in self.factor.iter_mut().step_by(unknowns + 1) {
+            *diagonal += multiplier;
+        }
+        cholesky(self.lapack, &mut self.factor, unknowns)
+    }
+
+    /// Whether the condition of R is more than that of a square that rounding leaves digits of.
+    fn deficient(&self) -> bool {
+        let unknowns = self.geometry.unit.len();
+        let rounding = (f64::EPSILON * unknowns as f64).sqrt() * unknowns as f64;
+        ill_conditioned(self.lapack, &self.factor, unknowns, unknowns, rounding)
+    }
+
+    /// −R⁻¹R⁻ᵀĝ, and ‖R⁻ᵀp‖² for that p.
+    fn solve(&self) -> Trial {
+        let unknowns = self.geometry.unit.len();
+        let solve = |side, b: &mut [f64]| {
+            solve_triangle(self.lapack, &self.factor, unknowns, side, b);
+        };
+        let mut step: Vec<f64> = self.geometry.gradient.iter().map(|g| -g).collect();
+        solve(Side::Transposed, &mut step);
+        solve(Side::Plain, &mut step);
+        let mut q = step.clone();
+        solve(Side::Transposed, &mut q);
+        Trial { step, spread: q.iter().map(|q| q * q).sum() }
+    }
+}
+
+impl Factors for Normal {
+    /// The factor is still that of the matrix itself when this is called.
+    fn newton_step(&self) -> Vec<f64> {
+        self.solve().step
+    }
+
+    fn trial(&mut self, multiplier: f64) -> Option<Trial> {
+        self.factor(multiplier).then(|| self.solve())
+    }
+
+    fn image(&self, step: &[f64]) -> Vec<f64> {
+        let unscaled = self.geometry.unscaled(step);
+        let mut image = columns::image(&self.stacked, self.rows, &unscaled);
+        let curved = step.iter().zip(&self.geometry.curvature);
+        image.extend(curved.map(|(step, curvature)| step * curvature.sqrt()));
+        image
+    }
+}

@@ -1,0 +1,199 @@
+//! The trust-region problem
+//!
+//!     min ½ ‖Âp + b‖²  subject to  ‖p‖ ≤ Δ,   Â = [Ĵ; sqrt(C)],  b = [f; 0].
+//!
+//! Its solution is the Newton step where that is short enough, and otherwise the p(α) with
+//! (ÂᵀÂ + αI) p(α) = −ĝ whose length is Δ. Moré's iteration for the multiplier α is Newton's for
+//! 1/‖p(α)‖ = 1/Δ, kept between bounds:
+//!
+//!     α₊ = α + (‖p‖² / pᵀ(ÂᵀÂ + αI)⁻¹p) (‖p‖ − Δ)/Δ,
+//!
+//! and ends within a hundredth of Δ; the step is then scaled to Δ. The last α is where the next
+//! problem begins.
+//!
+//! The factors come in three forms: `qr`, `svd`, and `cholesky`. All three take the same path, to
+//! rounding. Where the condition of a triangle says that its columns may depend on each other, `svd`
+//! takes over: the step of minimum norm does not depend on the order of the residuals.
+//!
+//! Reference: J. J. Moré, "The Levenberg-Marquardt algorithm: implementation and theory", Lecture
+//! Notes in Mathematics 630, 1978, section 4.
+
+mod cholesky;
+mod qr;
+mod svd;
+
+use ndarray::ArrayView2;
+
+use crate::linalg::columns::{copy_columns, image, products_and_norms};
+use crate::linalg::lapack::Lapack;
+use crate::linalg::norm::norm;
+
+use super::geometry::Geometry;
+use cholesky::Normal;
+use qr::Triangle;
+use svd::Spectrum;
+
+/// How near to the radius a step's length has to be, relative to it.
+const NEAR: f64 = 0.01;
+
+/// Evaluations of p(α) at most.
+const EVALUATIONS: u32 = 10;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    Qr,
+    Svd,
+    Cholesky,
+}
+
+/// p(α), and pᵀ(ÂᵀÂ + αI)⁻¹p.
+struct Trial {
+    step: Vec<f64>,
+    spread: f64,
+}
+
+/// What a factored Â can do.
+trait Factors {
+    /// −Â⁺b
+    fn newton_step(&self) -> Vec<f64>;
+
+    /// None where the factorization fails.
+    fn trial(&mut self, multiplier: f64) -> Option<Trial>;
+
+    /// A vector with the length and the angles of Âp.
+    fn image(&self, step: &[f64]) -> Vec<f64>;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Triangle,
+    Spectrum,
+    Normal,
+}
+
+#[derive(Debug)]
+pub struct Subproblem {
+    lapack: Lapack,
+    method: Method,
+    /// [J f], until it is factored in place.
+    stacked: Vec<f64>,
+    rows: usize,
+    form: Form,
+    triangle: Triangle,
+    spectrum: Option<Spectrum>,
+    normal: Normal,
+    gradient_norm: f64,
+    newton_step: Vec<f64>,
+    newton_norm: f64,
+}
+
+impl Subproblem {
+    pub fn new(lapack: Lapack, method: Method) -> Self {
+        Subproblem {
+            lapack,
+            method,
+            stacked: Vec::new(),
+            rows: 0,
+            form: Form::Triangle,
+            triangle: Triangle::new(lapack),
+            spectrum: None,
+            normal: Normal::new(lapack),
+            gradient_norm: 0.0,
+            newton_step: Vec::new(),
+            newton_norm: 0.0,
+        }
+    }
+
+    /// Copies a Jacobian and its residual; returns Jᵀf and the norms of the columns of J.
+    pub fn load(&mut self, jacobian: ArrayView2<f64>, residual: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        self.normal.release(&mut self.stacked);
+        self.rows = residual.len();
+        let elements = jacobian.len();
+        self.stacked.resize(elements + self.rows, 0.0);
+        let (columns, last) = self.stacked.split_at_mut(elements);
+        copy_columns(columns, jacobian);
+        last.copy_from_slice(residual);
+        products_and_norms(columns, last)
+    }
+
+    /// ‖J p‖ for the Jacobian that was loaded and is not factored yet.
+    pub fn image_norm(&self, unscaled: &[f64]) -> f64 {
+        norm(&image(&self.stacked, self.rows, unscaled))
+    }
+
+    /// Factors what was loaded; false where no factorization converges.
+    pub fn factor(&mut self, geometry: &Geometry) -> bool {
+        let rows = self.rows;
+        self.gradient_norm = norm(&geometry.gradient);
+        self.form = Form::Normal;
+        if self.method != Method::Cholesky || !self.normal.form(&mut self.stacked, rows, geometry) {
+            self.normal.release(&mut self.stacked);
+            let curved = geometry.curvature.iter().any(|&curvature| curvature != 0.0);
+            let all_rows = if curved { rows + geometry.unit.len() } else { rows };
+            self.triangle.factor(&mut self.stacked, rows, geometry);
+            self.form = Form::Triangle;
+            if self.method == Method::Svd || self.triangle.deficient(all_rows) {
+                self.form = Form::Spectrum;
+                self.spectrum = Spectrum::of(self.lapack, &self.triangle, all_rows);
+                if self.spectrum.is_none() {
+                    return false;
+                }
+            }
+        }
+        self.newton_step = self.factors().newton_step();
+        self.newton_norm = norm(&self.newton_step);
+        true
+    }
+
+    fn factors(&self) -> &dyn Factors {
+        match (&self.spectrum, self.form) {
+            (_, Form::Normal) => &self.normal,
+            (Some(spectrum), Form::Spectrum) => spectrum,
+            _ => &self.triangle,
+        }
+    }
+
+    fn factors_mut(&mut self) -> &mut dyn Factors {
+        match (&mut self.spectrum, self.form) {
+            (_, Form::Normal) => &mut self.normal,
+            (Some(spectrum), Form::Spectrum) => spectrum,
+            _ => &mut self.triangle,
+        }
+    }
+
+    /// A vector with the length and the angles of Âp.
+    pub fn image(&self, step: &[f64]) -> Vec<f64> {
+        self.factors().image(step)
+    }
+
+    /// The solution for a radius, and the multiplier to begin the next search with, which this one
+    /// begins with the last.
+    pub fn solve(&mut self, radius: f64, multiplier: f64) -> (Vec<f64>, f64) {
+        if self.newton_norm <= radius {
+            return (self.newton_step.clone(), 0.0);
+        }
+        let (mut low, mut high) = (0.0, self.gradient_norm / radius);
+        let clip = |value: f64, low: f64, high: f64| value.max(low).min(high);
+        let mut multiplier = clip(multiplier, low, high);
+        let mut step = self.newton_step.clone();
+        for _ in 0..EVALUATIONS {
+            let Some(trial) = self.factors_mut().trial(multiplier) else { break };
+            step = trial.step;
+            let length = norm(&step);
+            let excess = length - radius;
+            if excess < 0.0 {
+                high = multiplier;
+            } else if excess > 0.0 {
+                low = multiplier;
+            }
+            let change = length * length / trial.spread * excess / radius;
+            multiplier = clip(multiplier + change, low, high);
+            if excess.abs() <= NEAR * radius || excess.is_nan() {
+                break;
+            }
+        }
+        let shrink = radius / norm(&step);
+        step.iter_mut().for_each(|step| *step *= shrink);
+        (step, multiplier)
+    }
+}

@@ -1,0 +1,72 @@
+//! The singular values of the least-squares form, R̂ = U S Vᵀ: one decomposition, and then every
+//! multiplier costs two products with V.
+//!
+//! Directions whose singular value is zero to rounding are left alone, which is the step of minimum
+//! norm, and the limit of the steps for α → 0.
+
+use ndarray::{Array2, ArrayView1};
+use ndarray_linalg::{JobSvd, SVDDC};
+
+use super::qr::Triangle;
+use super::{Factors, Trial};
+use crate::linalg::lapack::Lapack;
+
+#[derive(Debug)]
+pub struct Spectrum {
+    /// S
+    values: Vec<f64>,
+    /// Vᵀ
+    directions: Array2<f64>,
+    /// Uᵀz, and 0 where the singular value is.
+    components: Vec<f64>,
+}
+
+impl Spectrum {
+    /// The decomposition of R̂; singular values count as zero relative to the number of rows that
+    /// were factored. None where there is no convergence.
+    pub fn of(_: Lapack, triangle: &Triangle, rows: usize) -> Option<Self> {
+        let unknowns = triangle.unknowns();
+        let mut r = Array2::zeros((unknowns, unknowns));
+        for j in 0..unknowns {
+            for (i, &entry) in triangle.column(j).iter().enumerate() {
+                r[[i, j]] = entry;
+            }
+        }
+        let (u, values, directions) = r.svddc(JobSvd::Some).ok()?;
+        let projected = u?.t().dot(&ArrayView1::from(triangle.column(unknowns)));
+        let smallest = f64::EPSILON * rows as f64 * values[0];
+        let components = projected.iter().zip(&values);
+        Some(Spectrum {
+            components: components.map(|(&c, &s)| if s > smallest { c } else { 0.0 }).collect(),
+            values: values.to_vec(),
+            directions: directions?,
+        })
+    }
+
+    /// −V applied to a function of singular value and component; the function is 0 where the
+    /// component is.
+    fn combination(&self, of: impl Fn(f64, f64) -> f64) -> Vec<f64> {
+        let pairs = self.values.iter().zip(&self.components);
+        let weights = pairs.map(|(&s, &c)| if c == 0.0 { 0.0 } else { -of(s, c) });
+        self.directions.t().dot(&weights.collect::<ndarray::Array1<_>>()).to_vec()
+    }
+}
+
+impl Factors for Spectrum {
+    fn newton_step(&self) -> Vec<f64> {
+        self.combination(|s, c| c / s)
+    }
+
+    fn trial(&mut self, multiplier: f64) -> Option<Trial> {
+        let spread = self.values.iter().zip(&self.components).filter(|(_, c)| **c != 0.0);
+        Some(Trial {
+            step: self.combination(|s, c| s * c / (s * s + multiplier)),
+            spread: spread.map(|(s, c)| (s * c).powi(2) / (s * s + multiplier).powi(3)).sum(),
+        })
+    }
+
+    fn image(&self, step: &[f64]) -> Vec<f64> {
+        let components = self.directions.dot(&ArrayView1::from(step));
+        components.iter().zip(&self.values).map(|(c, s)| c * s).collect()
+    }
+}
