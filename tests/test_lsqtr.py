@@ -3,6 +3,7 @@
 import inspect
 import itertools
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -809,3 +810,25 @@ def test_exceptions_in_callables_come_through(where, error):
     with pytest.raises(error) as caught:
         raphson.lsqtr(x0=EXPONENTIAL.start, verbose=0, **functions | {where: fail})
     assert caught.value is raised
+
+
+@pytest.mark.parametrize("method", ["qr", "svd", "cho"])
+def test_threads_have_the_bits_that_each_has_alone(method):
+    rng = np.random.default_rng(0)
+    matrices = rng.standard_normal((8, 120, 40))
+
+    def solve(matrix):
+        def fun(x):
+            line = matrix @ x
+            return line + 0.05 * line**2 - 1
+
+        def jac(x):
+            return matrix * (1 + 0.1 * (matrix @ x))[:, np.newaxis]
+
+        options = {"tr_method": method, "initial_trust_radius": 0.5}
+        return raphson.lsqtr(fun, np.zeros(40), jac, verbose=0, options=options).x
+
+    alone = [solve(matrix) for matrix in matrices]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(solve, matrices))
+    assert np.array_equal(alone, together)

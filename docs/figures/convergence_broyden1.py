@@ -7,16 +7,14 @@ same versions on the same kind of processor.
 
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import scipy.optimize
-from matplotlib import pyplot as plt
+import style
 
 import raphson
 
 TARGET = Path(__file__).with_suffix(".svg")
 SIDE = 20
-GRAY = "#555555"
 STYLES = {
     "SciPy": {"color": "#9cc9f0", "linewidth": 5, "zorder": 2},
     "raphson": {"color": "#12304f", "linewidth": 1.2, "zorder": 4},
@@ -105,50 +103,27 @@ def describe(title, runs):
         print()
 
 
-def power_of_ten(value, _position):
-    """Label a tick in plain text, which every viewer can draw."""
-    exponent = str(round(np.log10(value)))
-    return "10" + exponent.translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-
-
 def draw(axes, title, runs):
     """Draw one problem."""
     for name, run in runs.items():
         calls = np.arange(1, len(run.norms) + 1)
         axes.semilogy(calls, run.norms, label=name, solid_joinstyle="round", **STYLES[name])
-    axes.axhline(1e-8, color=GRAY, linewidth=0.7, linestyle=(0, (4, 4)), zorder=1)
-    axes.annotate("f_tol", (0, 1e-8), (4, 3), textcoords="offset points", color=GRAY)
+    axes.axhline(1e-8, color=style.GRAY, linewidth=0.7, linestyle=(0, (4, 4)), zorder=1)
+    axes.annotate("f_tol", (0, 1e-8), (4, 3), textcoords="offset points", color=style.GRAY)
     calls = [parting(run, runs["SciPy"]) for run in runs.values()]
     first = min((call for call in calls if call is not None), default=None)
     if first is not None:
-        axes.axvline(first, color=GRAY, linewidth=0.9, linestyle=(0, (1, 2)), zorder=1)
+        axes.axvline(first, color=style.GRAY, linewidth=0.9, linestyle=(0, (1, 2)), zorder=1)
         axes.annotate(
-            "the paths part", (first, 1e3), (5, 0), textcoords="offset points", color=GRAY
+            "the paths part", (first, 1e3), (5, 0), textcoords="offset points", color=style.GRAY
         )
-    axes.set_title(title, fontsize=9.5, loc="left")
-    axes.set_xlabel("calls of F")
-    axes.set_xlim(left=0)
+    style.tidy(axes, title, "calls of F")
     axes.set_yticks([10.0**k for k in range(-8, 5, 2)])
-    axes.yaxis.set_major_formatter(power_of_ten)
-    axes.minorticks_off()
-    axes.tick_params(color=GRAY, labelcolor="#222222")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(GRAY)
 
 
 def main():
     """Solve, print and draw."""
-    mpl.use("svg")
-    plt.rcParams.update(
-        {
-            "svg.fonttype": "none",
-            "svg.hashsalt": "raphson",
-            "font.size": 9,
-            "path.simplify": False,
-        }
-    )
-    figure, both = plt.subplots(1, 2, figsize=(8, 3.2), sharey=True, width_ratios=[2, 3])
-    figure.set_facecolor("white")
+    figure, both = style.panels(sharey=True, width_ratios=[2, 3])
     for axes, (title, problem) in zip(both, PROBLEMS.items(), strict=True):
         runs = {
             "SciPy": record(scipy.optimize.broyden1, problem),

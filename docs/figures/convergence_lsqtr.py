@@ -11,13 +11,12 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib import pyplot as plt
+import style
 
 import raphson
 
 TARGET = Path(__file__).with_suffix(".svg")
 FIXTURES = Path(__file__).parents[2] / "tests" / "fixtures" / "desc"
-GRAY = "#555555"
 STYLES = {
     "DESC": {"color": "#9cc9f0", "linewidth": 5, "marker": "o", "markersize": 8, "zorder": 2},
     "raphson": {
@@ -64,12 +63,6 @@ def recorded(name):
     return next(np.array(case["asked"]) for case in cases if case["name"] == name)
 
 
-def power_of_ten(value, _position):
-    """Label a tick in plain text, which every viewer can draw."""
-    exponent = str(round(np.log10(value)))
-    return "10" + exponent.translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-
-
 def draw(axes, name, runs, lowest):
     """Draw one problem."""
     problem = PROBLEMS[name]
@@ -77,31 +70,14 @@ def draw(axes, name, runs, lowest):
         above = [cost(problem, x) - lowest for x in points]
         count = np.arange(1, len(above) + 1)
         axes.semilogy(count, above, label=label, solid_joinstyle="round", **STYLES[label])
-    axes.set_title(TITLES[name], fontsize=9.5, loc="left")
-    axes.set_xlabel("evaluations of f")
-    axes.set_xlim(left=0)
+    style.tidy(axes, TITLES[name], "evaluations of f")
     axes.xaxis.set_major_locator(mpl.ticker.MultipleLocator(5))
     axes.yaxis.set_major_locator(mpl.ticker.LogLocator(numticks=8))
-    axes.yaxis.set_major_formatter(power_of_ten)
-    axes.minorticks_off()
-    axes.tick_params(color=GRAY, labelcolor="#222222")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(GRAY)
 
 
 def main():
     """Solve, print and draw."""
-    mpl.use("svg")
-    plt.rcParams.update(
-        {
-            "svg.fonttype": "none",
-            "svg.hashsalt": "raphson",
-            "font.size": 9,
-            "path.simplify": False,
-        }
-    )
-    figure, both = plt.subplots(1, 2, figsize=(8, 3.2), width_ratios=[3, 2])
-    figure.set_facecolor("white")
+    figure, both = style.panels(width_ratios=[3, 2])
     for axes, name in zip(both, TITLES, strict=True):
         problem = PROBLEMS[name]
         result, points = solve(problem)
