@@ -4,15 +4,13 @@ For large problems it prints the solver's own time (the whole solve less the cal
 memory can be read, and the largest memory each solver took.
 """
 
-import multiprocessing
 import time
-from pathlib import Path
 
 import numpy as np
 import scipy.optimize
 
 import raphson
-from harness import Calls, Row, measure, print_table
+from harness import Calls, Row, high_water, in_new_process, measure, print_table
 
 ITERATIONS = 30
 REDUCTIONS = {
@@ -97,15 +95,7 @@ def read_seconds(n: int) -> float:
     return reads * best / ITERATIONS
 
 
-def high_water() -> int:
-    """Read the largest memory of this process so far, in bytes (Linux)."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError("no VmHWM in /proc/self/status")
-
-
-def peak_memory(solver_name: str, n: int, queue) -> None:
+def peak_memory(solver_name: str, n: int) -> int:
     solver = {"raphson": raphson.broyden1, "scipy": scipy.optimize.broyden1}[solver_name]
     # Whatever is imported on the way, and F's own, is not the solver's memory.
     own_seconds(solver, 1000, {})
@@ -113,17 +103,7 @@ def peak_memory(solver_name: str, n: int, queue) -> None:
     fun(np.zeros(n))
     before = high_water()
     solver(fun, np.zeros(n), iter=ITERATIONS, line_search=None, alpha=1.0)
-    queue.put(high_water() - before)
-
-
-def peak_in_new_process(solver_name: str, n: int) -> float:
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    process = context.Process(target=peak_memory, args=(solver_name, n, queue))
-    process.start()
-    peak = queue.get()
-    process.join()
-    return peak
+    return high_water() - before
 
 
 def compare_stores(n: int) -> None:
@@ -155,7 +135,7 @@ def main() -> None:
     limit = read_seconds(10**6)
     ours = large[0].seconds["raphson"]
     print(f"Unlimited rank, n = 1,000,000: {ours / limit:.1f} times what reading takes.")
-    ours, theirs = (peak_in_new_process(name, 10**6) for name in ("raphson", "scipy"))
+    ours, theirs = (in_new_process(peak_memory, name, 10**6) for name in ("raphson", "scipy"))
     print(f"Peak memory of that: {ours / 1e6:.0f} MB, SciPy {theirs / 1e6:.0f} MB.")
     for n in (100, 10**4, 10**6):
         compare_stores(n)

@@ -5,9 +5,11 @@ is the one that the noise disturbed least.
 """
 
 import gc
+import multiprocessing
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 Action = Callable[[], object]
 
@@ -75,6 +77,29 @@ class Calls:
         """Make the recorded calls again: the least that any solver has to do."""
         for function, args in self._calls:
             function(*args)
+
+
+def in_new_process(function: Callable[..., object], *args: object) -> object:
+    """Call a function of a script in a process of its own, where it sees only its own memory."""
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    process = context.Process(target=_put, args=(queue, function, args))
+    process.start()
+    result = queue.get()
+    process.join()
+    return result
+
+
+def _put(queue, function: Callable[..., object], args: tuple[object, ...]) -> None:
+    queue.put(function(*args))
+
+
+def high_water() -> int:
+    """Read the largest memory of this process so far, in bytes (Linux)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError("no VmHWM in /proc/self/status")
 
 
 def print_table(rows: Sequence[Row], peer: str) -> None:

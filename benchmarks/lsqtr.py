@@ -6,16 +6,14 @@ the small fit, after compilation.
 
 import os
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import scipy.optimize
 from scipy.linalg import lapack
 
 import raphson
-from harness import Calls, Row, measure, print_table
+from harness import Calls, Row, high_water, in_new_process, measure, print_table
 
 TIMES = np.arange(100) / 25
 OBSERVED = 2.5 * np.exp(-1.3 * TIMES) + 0.5 + 0.05 * np.sin(17.0 * np.arange(100))
@@ -215,31 +213,16 @@ def desc_seconds(python: str) -> float:
     return float(output.stdout.split()[-1])
 
 
-def peak_bytes(m: int, n: int) -> int:
-    """Measure the most memory that a solve takes beside the problem, in a process of its own."""
-    program = f"""
-import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from lsqtr import Dense, high_water, own_seconds
-own_seconds(Dense({n} + 10, 10))
-problem = Dense({m}, {n})
-keep = [problem.jacobian(problem.start), problem.residual(problem.start)]
-problem.jacobian(problem.start)
-del keep
-before = high_water()
-own_seconds(problem, max_nfev=3)
-print(high_water() - before)
-"""
-    output = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
-    return int(output.stdout)
-
-
-def high_water() -> int:
-    """Read the largest memory of this process so far, in bytes (Linux)."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError("no VmHWM in /proc/self/status")
+def peak_memory(m: int, n: int) -> int:
+    """Measure the most memory that a solve takes beside the problem's own."""
+    own_seconds(Dense(n + 10, 10))
+    problem = Dense(m, n)
+    keep = [problem.jacobian(problem.start), problem.residual(problem.start)]
+    problem.jacobian(problem.start)
+    del keep
+    before = high_water()
+    own_seconds(problem, max_nfev=3)
+    return high_water() - before
 
 
 def main() -> None:
@@ -252,8 +235,9 @@ def main() -> None:
     dense(4000, 1000)
     m, n = 20_000, 500
     expected = 8 * (m * (n + 1) + 3 * (n + 1) ** 2)
+    peak = in_new_process(peak_memory, m, n)
     print(
-        f"\nMemory for {m} x {n} beside the Jacobian: {peak_bytes(m, n) / 1e6:.0f} MB, "
+        f"\nMemory for {m} x {n} beside the Jacobian: {peak / 1e6:.0f} MB, "
         f"m(n + 1) + 3(n + 1)² doubles are {expected / 1e6:.0f} MB."
     )
 
