@@ -17,7 +17,9 @@ pub fn max_norm<T: Field>(vector: &[T]) -> f64 {
 
 /// sqrt(Σ |vᵢ|²), scaled by the largest component where the squares would leave the range.
 pub fn norm<T: Field>(vector: &[T]) -> f64 {
-    norms(vector).euclidean
+    let squares = each_block::<T, _, 0>(vector.len(), 1, [], |rows, []| squares(&vector[rows]));
+    let squares: f64 = squares.into_iter().fold(0.0, |sum, part| sum + part);
+    if within_range(squares) { squares.sqrt() } else { norms(vector).euclidean }
 }
 
 /// Both norms.
@@ -37,7 +39,16 @@ pub fn copy_and_measure<T: Field>(y: &mut [T], x: &[T]) -> Norms {
 
 /// The sum of squares, and the largest size beside NaN.
 fn measure<T: Field>(block: &[T]) -> (f64, f64) {
-    (sum_pairs(block, block, |component, _| component.size_squared()), largest_size(block))
+    (squares(block), largest_size(block))
+}
+
+fn squares<T: Field>(block: &[T]) -> f64 {
+    sum_pairs(block, block, |component, _| component.size_squared())
+}
+
+/// A sum of squares that has neither overflowed nor lost digits to underflow.
+fn within_range(squares: f64) -> bool {
+    squares.is_finite() && squares > 1e-280
 }
 
 /// The norms of the vector whose blocks have these sums of squares and largest sizes.
@@ -52,7 +63,7 @@ fn join<T: Field>(vector: &[T], parts: Vec<(f64, f64)>) -> Norms {
         f64::NAN
     } else if maximum == 0.0 || maximum.is_infinite() {
         maximum
-    } else if squares.is_finite() && squares > 1e-280 {
+    } else if within_range(squares) {
         squares.sqrt()
     } else {
         let scaled = vector.iter().map(|component| (component.size() / maximum).powi(2));

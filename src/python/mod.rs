@@ -8,6 +8,7 @@ mod lapack;
 pub mod lsqtr;
 pub mod newton;
 mod numbers;
+mod options;
 mod results;
 pub mod root;
 mod text;

@@ -64,6 +64,11 @@ impl Geometry {
         geometry
     }
 
+    /// Whether C is not zero.
+    pub fn curved(&self) -> bool {
+        self.curvature.iter().any(|&curvature| curvature != 0.0)
+    }
+
     /// d p̂
     pub fn unscaled(&self, step: &[f64]) -> Vec<f64> {
         step.iter().zip(&self.unit).map(|(step, unit)| step * unit).collect()

@@ -11,7 +11,7 @@ pub struct Scaling {
     /// 1 / scale
     pub inverse: Vec<f64>,
     /// The inverses follow the Jacobian.
-    pub from_jacobian: bool,
+    from_jacobian: bool,
 }
 
 impl Scaling {

@@ -12,6 +12,7 @@ use crate::kernels::broyden::termination::Termination;
 use crate::python::arrays::{named, to_complex};
 use crate::python::callable::Callable;
 use crate::python::numbers::{count, real};
+use crate::python::options::given;
 
 pub struct Settings<'py> {
     pub alpha: Option<c64>,
@@ -27,9 +28,7 @@ impl<'py> Settings<'py> {
     /// The names are those of `broyden1`; one that is missing or None has its default.
     pub fn read(settings: &Bound<'py, PyDict>) -> PyResult<Self> {
         let py = settings.py();
-        let given = |name: &Bound<'py, PyString>| -> PyResult<Option<Bound<'py, PyAny>>> {
-            Ok(settings.get_item(name)?.filter(|value| !value.is_none()))
-        };
+        let given = |name: &Bound<'py, PyString>| given(settings, name);
         let tolerance = |name: &Bound<'py, PyString>, default: f64| -> PyResult<f64> {
             given(name)?.map_or(Ok(default), |value| real(&value, &name.to_string_lossy()))
         };

@@ -1,5 +1,6 @@
 //! Answers the least-squares kernel with the user's functions.
 
+use numpy::PyArray1;
 use pyo3::exceptions::{PyStopIteration, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -65,7 +66,7 @@ impl<'py> Driver<'py> {
         loop {
             match self.solver.ask() {
                 Ask::Residual(x) => {
-                    let x = self.unknowns.array(x, &[x.len()])?;
+                    let x = self.unknowns.point(x)?;
                     let returned = self.fun.call(&x)?;
                     self.tell_residual(&returned)?;
                 }
@@ -127,11 +128,11 @@ impl<'py> Driver<'py> {
             self.radii.push(self.solver.radius());
         }
         if first || accepted {
-            self.points.append(self.array(self.solver.point())?)?;
+            self.points.append(self.unknowns.point(self.solver.point())?)?;
         }
         let mut interrupted = false;
         if accepted && let Some(callback) = &mut self.callback {
-            let x = self.unknowns.array(self.solver.point(), &[self.solver.point().len()])?;
+            let x = self.unknowns.point(self.solver.point())?;
             interrupted = match callback.call(&x) {
                 Ok(answer) => answer.is_truthy()?,
                 Err(error) if error.is_instance_of::<PyStopIteration>(py) => true,
@@ -162,7 +163,7 @@ impl<'py> Driver<'py> {
             print(py, &report::summary(py, solver, stop.success(), &message, distance)?)?;
         }
         if stop == Stop::NonFiniteJacobian && solver.jacobians() > 1 {
-            self.points.append(self.array(solver.point())?)?;
+            self.points.append(self.unknowns.point(solver.point())?)?;
         }
         let margin = if limits.step == 0.0 { Margin::None } else { Margin::Relative(limits.step) };
         let active = solver.options().bounds.active(solver.point(), margin);
@@ -170,24 +171,23 @@ impl<'py> Driver<'py> {
 
         let result = optimize_result(py)?;
         let fields = result.cast::<PyDict>()?;
-        fields.set_item(intern!(py, "x"), self.array(solver.point())?)?;
+        fields.set_item(intern!(py, "x"), self.unknowns.point(solver.point())?)?;
         fields.set_item(intern!(py, "success"), stop.success())?;
         fields.set_item(intern!(py, "status"), report::status(stop))?;
         fields.set_item(intern!(py, "message"), message)?;
         fields.set_item(intern!(py, "cost"), solver.cost())?;
         fields.set_item(intern!(py, "fun"), &residual)?;
-        fields.set_item(intern!(py, "grad"), self.array(solver.gradient())?)?;
-        fields.set_item(intern!(py, "v"), self.array(solver.distances())?)?;
+        fields.set_item(intern!(py, "grad"), self.unknowns.point(solver.gradient())?)?;
+        fields.set_item(intern!(py, "v"), self.unknowns.point(solver.distances())?)?;
         fields.set_item(intern!(py, "jac"), &self.jacobian)?;
         fields.set_item(intern!(py, "optimality"), solver.optimality())?;
         fields.set_item(intern!(py, "nfev"), solver.evaluations())?;
         fields.set_item(intern!(py, "njev"), solver.jacobians())?;
         fields.set_item(intern!(py, "nit"), solver.iterations())?;
-        let active: Vec<f64> = active.into_iter().map(f64::from).collect();
-        let active = arrays::to_python(py, &active, &[active.len()]);
-        fields.set_item(intern!(py, "active_mask"), active.call_method1("astype", ("int64",))?)?;
+        let active = PyArray1::from_iter(py, active.into_iter().map(i64::from));
+        fields.set_item(intern!(py, "active_mask"), active)?;
         fields.set_item(intern!(py, "allx"), &self.points)?;
-        fields.set_item(intern!(py, "alltr"), self.radii.clone())?;
+        fields.set_item(intern!(py, "alltr"), self.radii)?;
         fields.set_item(intern!(py, "fse"), residual)?;
         fields.set_item(intern!(py, "f0se"), &self.first_residual)?;
         Ok(result)

@@ -1,6 +1,6 @@
 //! Where the Jacobian of the residuals comes from, and how it is read.
 
-use ndarray::{Array2, ArrayView2, Dimension, Ix2};
+use ndarray::{ArrayView2, Dimension, Ix2};
 use ndarray_linalg::c64;
 use numpy::{PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods, ToPyArray};
 use pyo3::exceptions::PyValueError;
@@ -50,7 +50,7 @@ impl<'py> Source<'py> {
         let (m, n) = (solver.residual().len(), solver.point().len());
         let jacobian = match self {
             Source::Callable(jac) => {
-                let returned = jac.call(&unknowns.array(solver.point(), &[n])?)?;
+                let returned = jac.call(&unknowns.point(solver.point())?)?;
                 return tell_returned(solver, returned, jac.name, (m, n));
             }
             Source::Differences(scheme, distances) => {
@@ -60,7 +60,7 @@ impl<'py> Source<'py> {
                     .within(&bounds.lower, &bounds.upper);
                 let mut values = Vec::new();
                 while let Some(x) = differences.ask() {
-                    let returned = fun.call(&unknowns.array(x, &[n])?)?;
+                    let returned = fun.call(&unknowns.point(x)?)?;
                     arrays::read(&returned, fun.name, &mut values)?;
                     expect_count(values.len(), m, fun.name, &returned)?;
                     differences.tell(&values);
@@ -71,7 +71,7 @@ impl<'py> Source<'py> {
                 let mut step: ComplexStep<f64> = ComplexStep::new(solver.point(), m, distances);
                 let mut values: Vec<c64> = Vec::new();
                 while let Some(x) = step.ask() {
-                    let returned = fun.call(&unknowns.array(x, &[n])?)?;
+                    let returned = fun.call(&unknowns.point(x)?)?;
                     arrays::read(&returned, fun.name, &mut values)?;
                     expect_count(values.len(), m, fun.name, &returned)?;
                     step.tell(&values);
@@ -116,11 +116,7 @@ fn tell_returned<'py>(
     if returned.hasattr("shape")? {
         return Ok(returned);
     }
-    let matrix = Array2::from_shape_vec((m, n), entries);
-    Ok(matrix
-        .map_err(|error| PyValueError::new_err(error.to_string()))?
-        .to_pyarray(returned.py())
-        .into_any())
+    Ok(arrays::to_python(returned.py(), &entries, &[m, n]).into_any())
 }
 
 pub fn expect_count(

@@ -1,9 +1,9 @@
 //! The settings of `lsqtr`: its keywords, and what its `options` hold.
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyMapping, PySequence, PyString};
+use pyo3::types::{PyDict, PySequence, PyString};
 
 use crate::kernels::lsqtr::bounds::Bounds;
 use crate::kernels::lsqtr::radius::{Initial, RadiusOptions};
@@ -13,6 +13,7 @@ use crate::kernels::lsqtr::subproblem::Method;
 use crate::kernels::lsqtr::termination::Termination;
 use crate::python::arrays::{self, describe};
 use crate::python::numbers::{count, real};
+use crate::python::options::{at_least_one, given, items};
 
 pub struct Settings {
     pub solver: Options,
@@ -24,9 +25,7 @@ impl Settings {
     /// Reads the keywords of `lsqtr` by their names.
     pub fn read<'py>(keywords: &Bound<'py, PyDict>, unknowns: usize) -> PyResult<Self> {
         let py = keywords.py();
-        let given = |name: &Bound<'py, PyString>| -> PyResult<Option<Bound<'py, PyAny>>> {
-            Ok(keywords.get_item(name)?.filter(|value| !value.is_none()))
-        };
+        let given = |name: &Bound<'py, PyString>| given(keywords, name);
         let tolerance = |name: &Bound<'py, PyString>| -> PyResult<f64> {
             let given = given(name)?;
             let number = given.map(|value| not_nan(&value, &name.to_string_lossy())).transpose()?;
@@ -71,18 +70,15 @@ impl Settings {
 }
 
 fn read_options(options: &mut Options, given: &Bound<'_, PyAny>) -> PyResult<()> {
-    let mapping = given.cast::<PyMapping>().map_err(|_| {
-        PyTypeError::new_err(format!("options must be a dict, not {}", describe(given)))
-    })?;
     let (termination, radius) = (&mut options.termination, &mut options.radius);
     let mut unknown = Vec::new();
-    for item in mapping.items()?.iter() {
+    for item in items(given)?.iter() {
         let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
         let key_text = key.str()?;
         let name = key_text.to_str()?;
         let between = |low, high| number_between(&value, name, low, high);
         match name {
-            "max_nfev" => termination.evaluations = at_least_one(&value, name)?,
+            "max_nfev" => termination.evaluations = limit(&value, name)?,
             "max_dx" => termination.distance = between(0.0, f64::INFINITY)?,
             "min_trust_radius" => termination.shortest_step = between(0.0, f64::INFINITY)?,
             "scaled_termination" => options.scaled_termination = value.is_truthy()?,
@@ -176,15 +172,12 @@ fn not_negative(value: &Bound<'_, PyAny>, name: &str) -> PyResult<u64> {
     Ok(number)
 }
 
-fn at_least_one(value: &Bound<'_, PyAny>, name: &str) -> PyResult<u64> {
-    // Infinity is a common way to say that there is no limit.
+/// Infinity is a common way to say that there is no limit.
+fn limit(value: &Bound<'_, PyAny>, name: &str) -> PyResult<u64> {
     if value.extract::<f64>().is_ok_and(|number| number == f64::INFINITY) {
         return Ok(u64::MAX);
     }
-    match count(value, name)? {
-        0 => Err(PyValueError::new_err(format!("{name} must be at least 1, got {value}"))),
-        number => Ok(number),
-    }
+    at_least_one(value, name)
 }
 
 fn read_scale(value: Option<&Bound<'_, PyAny>>, unknowns: usize) -> PyResult<Scaling> {

@@ -1,12 +1,12 @@
 //! The options of `root(method='newton')`.
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyMapping};
+use pyo3::types::PyBool;
 
 use crate::kernels::newton::system;
-use crate::python::arrays::describe;
-use crate::python::numbers::{count, real};
+use crate::python::numbers::real;
+use crate::python::options::{at_least_one, items};
 
 pub struct Options {
     pub system: system::Options,
@@ -34,12 +34,13 @@ impl Options {
         if let Some(tol) = tol {
             read.system.step_tolerance = nonnegative(tol, "tol")?;
         }
-        for item in items(options)? {
-            let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item?.extract()?;
+        let Some(options) = options else { return Ok(read) };
+        for item in items(options)?.iter() {
+            let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
             match name.str()?.to_str()? {
                 "xtol" => read.system.step_tolerance = nonnegative(&value, "xtol")?,
                 "ftol" => read.system.residual_tolerance = nonnegative(&value, "ftol")?,
-                "maxiter" => read.system.iterations = positive_count(&value)?,
+                "maxiter" => read.system.iterations = at_least_one(&value, "maxiter")?,
                 "line_search" => read.system.line_search = line_search(&value)?,
                 "diff_step" if value.is_none() => read.relative_step = None,
                 "diff_step" => read.relative_step = Some(positive(&value, "diff_step")?),
@@ -53,22 +54,6 @@ impl Options {
         }
         Ok(read)
     }
-}
-
-/// The pairs of name and value in a dict or another mapping.
-fn items<'py>(
-    options: Option<&Bound<'py, PyAny>>,
-) -> PyResult<impl Iterator<Item = PyResult<Bound<'py, PyAny>>>> {
-    let pairs = match options {
-        Some(options) => {
-            let mapping = options.cast::<PyMapping>().map_err(|_| {
-                PyTypeError::new_err(format!("options must be a dict, not {}", describe(options)))
-            })?;
-            Some(mapping.items()?.try_iter()?)
-        }
-        None => None,
-    };
-    Ok(pairs.into_iter().flatten())
 }
 
 fn nonnegative(value: &Bound<'_, PyAny>, name: &str) -> PyResult<f64> {
@@ -85,13 +70,6 @@ fn positive(value: &Bound<'_, PyAny>, name: &str) -> PyResult<f64> {
         return Ok(number);
     }
     Err(PyValueError::new_err(format!("{name} must be positive and finite, got {number}")))
-}
-
-fn positive_count(value: &Bound<'_, PyAny>) -> PyResult<u64> {
-    match count(value, "maxiter")? {
-        0 => Err(PyValueError::new_err(format!("maxiter must be at least 1, got {value}"))),
-        positive => Ok(positive),
-    }
 }
 
 fn line_search(value: &Bound<'_, PyAny>) -> PyResult<bool> {

@@ -76,8 +76,8 @@ impl Normal {
         ill_conditioned(self.lapack, &self.factor, unknowns, unknowns, rounding)
     }
 
-    /// −R⁻¹R⁻ᵀĝ, and ‖R⁻ᵀp‖² for that p.
-    fn solve(&self) -> Trial {
+    /// −R⁻¹R⁻ᵀĝ for the last factor R.
+    fn step(&self) -> Vec<f64> {
         let unknowns = self.geometry.unit.len();
         let solve = |side, b: &mut [f64]| {
             solve_triangle(self.lapack, &self.factor, unknowns, side, b);
@@ -85,20 +85,20 @@ impl Normal {
         let mut step: Vec<f64> = self.geometry.gradient.iter().map(|g| -g).collect();
         solve(Side::Transposed, &mut step);
         solve(Side::Plain, &mut step);
-        let mut q = step.clone();
-        solve(Side::Transposed, &mut q);
-        Trial { step, spread: q.iter().map(|q| q * q).sum() }
+        step
     }
 }
 
 impl Factors for Normal {
     /// The factor is still that of the matrix itself when this is called.
     fn newton_step(&self) -> Vec<f64> {
-        self.solve().step
+        self.step()
     }
 
     fn trial(&mut self, multiplier: f64) -> Option<Trial> {
-        self.factor(multiplier).then(|| self.solve())
+        let unknowns = self.geometry.unit.len();
+        self.factor(multiplier)
+            .then(|| Trial::new(self.lapack, &self.factor, unknowns, self.step()))
     }
 
     fn image(&self, step: &[f64]) -> Vec<f64> {

@@ -26,6 +26,7 @@ use ndarray::ArrayView2;
 
 use crate::linalg::columns::{copy_columns, image, products_and_norms};
 use crate::linalg::lapack::Lapack;
+use crate::linalg::lapack::routines::{Side, solve_triangle};
 use crate::linalg::norm::norm;
 
 use super::geometry::Geometry;
@@ -50,6 +51,16 @@ pub enum Method {
 struct Trial {
     step: Vec<f64>,
     spread: f64,
+}
+
+impl Trial {
+    /// From a p and the leading triangle R with RᵀR = ÂᵀÂ + αI of a matrix with so many rows:
+    /// the last product is ‖R⁻ᵀp‖².
+    fn new(lapack: Lapack, r: &[f64], rows: usize, step: Vec<f64>) -> Self {
+        let mut q = step.clone();
+        solve_triangle(lapack, r, rows, Side::Transposed, &mut q);
+        Trial { step, spread: q.iter().map(|q| q * q).sum() }
+    }
 }
 
 /// What a factored Â can do.
@@ -128,8 +139,7 @@ impl Subproblem {
         self.form = Form::Normal;
         if self.method != Method::Cholesky || !self.normal.form(&mut self.stacked, rows, geometry) {
             self.normal.release(&mut self.stacked);
-            let curved = geometry.curvature.iter().any(|&curvature| curvature != 0.0);
-            let all_rows = if curved { rows + geometry.unit.len() } else { rows };
+            let all_rows = if geometry.curved() { rows + geometry.unit.len() } else { rows };
             self.triangle.factor(&mut self.stacked, rows, geometry);
             self.form = Form::Triangle;
             if self.method == Method::Svd || self.triangle.deficient(all_rows) {

@@ -22,6 +22,7 @@ const WORTH_LAPACK: usize = 32;
 pub struct Triangle {
     lapack: Lapack,
     r: Vec<f64>,
+    order: usize,
     /// The factor for a multiplier, and what is merged into it.
     trial: Vec<f64>,
     merged: Vec<f64>,
@@ -30,13 +31,21 @@ pub struct Triangle {
 
 impl Triangle {
     pub fn new(lapack: Lapack) -> Self {
-        Triangle { lapack, r: Vec::new(), trial: Vec::new(), merged: Vec::new(), work: Vec::new() }
+        Triangle {
+            lapack,
+            r: Vec::new(),
+            order: 0,
+            trial: Vec::new(),
+            merged: Vec::new(),
+            work: Vec::new(),
+        }
     }
 
     /// Factors [J f], which has so many rows and is overwritten.
     pub fn factor(&mut self, stacked: &mut [f64], rows: usize, geometry: &Geometry) {
         let order = stacked.len() / rows;
         let unknowns = order - 1;
+        self.order = order;
         qr(self.lapack, stacked, rows, order, &mut self.work);
         self.r.clear();
         self.r.resize(order * order, 0.0);
@@ -49,7 +58,7 @@ impl Triangle {
                 *target = source * unit;
             }
         }
-        if geometry.curvature.iter().any(|&curvature| curvature != 0.0) {
+        if geometry.curved() {
             let mut r = std::mem::take(&mut self.r);
             self.merge(&mut r, |i| geometry.curvature[i].sqrt());
             self.r = r;
@@ -58,9 +67,9 @@ impl Triangle {
 
     /// Makes a triangle that of itself with a diagonal matrix below.
     fn merge(&mut self, r: &mut [f64], diagonal: impl Fn(usize) -> f64) {
-        let unknowns = self.unknowns_of(r.len());
+        let unknowns = self.unknowns();
         if unknowns < WORTH_LAPACK {
-            return rotate(r, unknowns + 1, diagonal);
+            return rotate(r, self.order, diagonal);
         }
         self.merged.resize(unknowns * (unknowns + 1), 0.0);
         // What is below the diagonal is not looked at.
@@ -71,45 +80,42 @@ impl Triangle {
             }
         }
         let merged = &mut self.merged;
-        qr_of_triangles(self.lapack, r, unknowns + 1, merged, unknowns, &mut self.work);
-    }
-
-    fn unknowns_of(&self, length: usize) -> usize {
-        length.isqrt() - 1
+        qr_of_triangles(self.lapack, r, self.order, merged, unknowns, &mut self.work);
     }
 
     pub fn unknowns(&self) -> usize {
-        self.unknowns_of(self.r.len())
+        self.order - 1
     }
 
     /// Column j of R̂ down to the diagonal, or z.
     pub fn column(&self, j: usize) -> &[f64] {
-        let order = self.unknowns() + 1;
-        &self.r[j * order..j * order + (j + 1).min(order - 1)]
+        &self.r[j * self.order..][..(j + 1).min(self.unknowns())]
     }
 
     /// Whether the columns of R̂ may depend on each other, to the rounding of so many rows.
     pub fn deficient(&self, rows: usize) -> bool {
         let unknowns = self.unknowns();
         let rounding = f64::EPSILON * (rows.max(unknowns) * unknowns) as f64;
-        ill_conditioned(self.lapack, &self.r, unknowns + 1, unknowns, rounding)
+        ill_conditioned(self.lapack, &self.r, self.order, unknowns, rounding)
     }
 
-    /// −R⁻¹z, and ‖R⁻ᵀp‖² for that p.
-    fn solve(&self, r: &[f64]) -> Trial {
+    /// −R⁻¹z
+    fn step(&self, r: &[f64]) -> Vec<f64> {
         let unknowns = self.unknowns();
-        let order = unknowns + 1;
-        let mut step: Vec<f64> = r[unknowns * order..][..unknowns].iter().map(|z| -z).collect();
-        solve_triangle(self.lapack, r, order, Side::Plain, &mut step);
-        let mut q = step.clone();
-        solve_triangle(self.lapack, r, order, Side::Transposed, &mut q);
-        Trial { step, spread: q.iter().map(|q| q * q).sum() }
+        let z = &r[unknowns * self.order..][..unknowns];
+        let mut step: Vec<f64> = z.iter().map(|z| -z).collect();
+        solve_triangle(self.lapack, r, self.order, Side::Plain, &mut step);
+        step
+    }
+
+    fn solve(&self, r: &[f64]) -> Trial {
+        Trial::new(self.lapack, r, self.order, self.step(r))
     }
 }
 
 impl Factors for Triangle {
     fn newton_step(&self) -> Vec<f64> {
-        self.solve(&self.r).step
+        self.step(&self.r)
     }
 
     fn trial(&mut self, multiplier: f64) -> Option<Trial> {
@@ -118,8 +124,7 @@ impl Factors for Triangle {
         }
         let mut trial = std::mem::take(&mut self.trial);
         trial.resize(self.r.len(), 0.0);
-        let order = self.unknowns() + 1;
-        let columns = trial.chunks_exact_mut(order).zip(self.r.chunks_exact(order));
+        let columns = trial.chunks_exact_mut(self.order).zip(self.r.chunks_exact(self.order));
         for (j, (trial, column)) in columns.enumerate() {
             trial[..=j].copy_from_slice(&column[..=j]);
         }

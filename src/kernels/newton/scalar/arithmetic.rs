@@ -79,6 +79,8 @@ macro_rules! plain_arithmetic {
 }
 
 plain_arithmetic!(f64);
+// The kernels compute complex numbers as `Typed`; their own tests need no types.
+#[cfg(test)]
 plain_arithmetic!(c64);
 
 /// The precision of a number.
