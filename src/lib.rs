@@ -2,6 +2,7 @@
 //!
 //! - `kernels`: the solvers, as state machines that ask for evaluations and are told the answers
 //! - `linalg`: the linear algebra under them, and where LAPACK comes from
+//! - `saved`: the state of a solver as bytes
 //! - `python`: the drivers that answer the kernels with Python callables, and the module itself
 //!
 //! `python` uses `kernels`, `kernels` uses `linalg`, and neither of those knows of Python.
@@ -10,6 +11,7 @@ pub mod kernels;
 pub mod linalg;
 #[cfg(feature = "python")]
 mod python;
+pub mod saved;
 
 /// The compiled half of the package; `raphson` itself is in `python/raphson`.
 #[cfg(feature = "python")]
@@ -21,9 +23,10 @@ mod _core {
 
     #[pymodule_export]
     use crate::python::{
-        broyden::{broyden1, root_broyden1},
-        lsqtr::lsqtr,
+        broyden::{Broyden1, broyden1, root_broyden1},
+        lsqtr::{LeastSquares, lsqtr},
         newton::newton,
-        root::root_newton,
+        root::{NewtonSystem, root_newton},
+        solver::{Solver, saving::saved_class},
     };
 }

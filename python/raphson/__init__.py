@@ -10,12 +10,38 @@ root
     Roots of systems of equations, with the call of `scipy.optimize.root`.
 lsqtr
     Least squares with bounds: a drop-in for `desc.optimize.lsqtr`.
+checkpoint, load_checkpoint
+    Solves that survive their process.
+
+Classes
+-------
+Broyden1, NewtonSystem, LeastSquares
+    The same methods without a loop: they are asked what they want to know, and told.
+Solver
+    What they have in common.
+Observer
+    A callback that gets the solver itself.
 """
 
 from raphson._broyden1 import broyden1
-from raphson._core import __version__
+from raphson._checkpoint import checkpoint, load_checkpoint
+from raphson._core import Broyden1, LeastSquares, NewtonSystem, Solver, __version__
 from raphson._lsqtr import lsqtr
 from raphson._newton import newton
+from raphson._observer import Observer
 from raphson._root import root
 
-__all__ = ["__version__", "broyden1", "lsqtr", "newton", "root"]
+__all__ = [
+    "Broyden1",
+    "LeastSquares",
+    "NewtonSystem",
+    "Observer",
+    "Solver",
+    "__version__",
+    "broyden1",
+    "checkpoint",
+    "load_checkpoint",
+    "lsqtr",
+    "newton",
+    "root",
+]

@@ -1,7 +1,10 @@
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Self, final
 
 from numpy.typing import ArrayLike
+from typing_extensions import disjoint_base
+
+from raphson._results import Question
 
 __version__: str
 
@@ -48,3 +51,108 @@ def lsqtr(
     callback: Callable[..., Any] | None,
     keywords: dict[str, Any],
 ) -> Any: ...
+def saved_class(data: bytes) -> str: ...
+
+@disjoint_base
+class Solver:
+    @property
+    def done(self) -> bool: ...
+    @property
+    def x(self) -> Any: ...
+    @property
+    def fun(self) -> Any: ...
+    @property
+    def nit(self) -> int: ...
+    @property
+    def nfev(self) -> int: ...
+    @property
+    def step_norm(self) -> float: ...
+    def ask(self) -> Question: ...
+    def tell(self, value: ArrayLike) -> None: ...
+    def stop(self) -> None: ...
+    def solve(
+        self,
+        fun: Callable[..., Any],
+        jac: Callable[..., Any] | bool | None = None,
+        args: Iterable[Any] | None = None,
+        callback: Any = None,
+        verbose: float | None = None,
+    ) -> Any: ...
+    def result(self) -> Any: ...
+    def to_bytes(self) -> bytes: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class Broyden1(Solver):
+    def __new__(
+        cls,
+        xin: ArrayLike,
+        *,
+        iter: int | None = None,
+        alpha: complex | None = None,
+        reduction_method: str | tuple[Any, ...] = "restart",
+        max_rank: float | None = None,
+        maxiter: int | None = None,
+        f_tol: float | None = None,
+        f_rtol: float | None = None,
+        x_tol: float | None = None,
+        x_rtol: float | None = None,
+        tol_norm: Callable[[Any], float] | None = None,
+        line_search: str | bool | None = "armijo",
+    ) -> Self: ...
+    @classmethod
+    def from_bytes(
+        cls, data: bytes, tol_norm: Callable[[Any], float] | None = None
+    ) -> Broyden1: ...
+    @property
+    def residual_norm(self) -> float: ...
+    @property
+    def step_length(self) -> float: ...
+
+@final
+class NewtonSystem(Solver):
+    def __new__(
+        cls,
+        x0: ArrayLike,
+        jac: str | None = "exact",
+        *,
+        xtol: float | None = None,
+        ftol: float = 0.0,
+        maxiter: int = 100,
+        line_search: str | bool | None = "armijo",
+        diff_step: float | None = None,
+    ) -> Self: ...
+    @classmethod
+    def from_bytes(cls, data: bytes) -> NewtonSystem: ...
+    @property
+    def residual_norm(self) -> float: ...
+    @property
+    def step_length(self) -> float: ...
+    @property
+    def njev(self) -> int: ...
+
+@final
+class LeastSquares(Solver):
+    def __new__(
+        cls,
+        x0: ArrayLike,
+        jac: str | None = "exact",
+        *,
+        bounds: Any = None,
+        x_scale: ArrayLike | str = "jac",
+        ftol: float | None = 1e-06,
+        xtol: float | None = 1e-06,
+        gtol: float | None = 1e-06,
+        maxiter: int | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Self: ...
+    @classmethod
+    def from_bytes(cls, data: bytes) -> LeastSquares: ...
+    @property
+    def cost(self) -> float: ...
+    @property
+    def optimality(self) -> float: ...
+    @property
+    def trust_radius(self) -> float: ...
+    @property
+    def njev(self) -> int: ...

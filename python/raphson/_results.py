@@ -9,3 +9,10 @@ class result(NamedTuple):
     root: Any
     converged: Any
     zero_der: Any
+
+
+class Question(NamedTuple):
+    """What a solver wants to know."""
+
+    what: str
+    x: Any

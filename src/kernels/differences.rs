@@ -19,13 +19,16 @@
 
 use ndarray::{Array2, ShapeBuilder};
 use ndarray_linalg::c64;
+use serde::{Deserialize, Serialize};
 
 use crate::linalg::Field;
+use crate::saved;
 
 /// How far from x to evaluate.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Distances {
     /// A size that is typical of each component.
+    #[serde(with = "saved::vector")]
     typical: Vec<f64>,
     /// The relative distance of the user's choice.
     chosen: Option<f64>,
@@ -40,6 +43,11 @@ impl Distances {
             size => size.min(1.0),
         });
         Distances { typical: typical.collect(), chosen }
+    }
+
+    /// Whether the parts have the sizes that go together; those of saved state may not.
+    pub fn fits(&self, unknowns: usize) -> bool {
+        self.typical.len() == unknowns
     }
 
     /// |hⱼ| for every component, where `usual` balances truncation and rounding.
@@ -58,7 +66,7 @@ impl Distances {
 
 const SHORTEST_SINGLE: f64 = f32::MIN_POSITIVE as f64;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Scheme {
     /// (F(x + h) − F(x)) / h, with h of the sign of x.
     TwoPoint,
@@ -67,23 +75,30 @@ pub enum Scheme {
 }
 
 /// A finite-difference Jacobian in the making: asks for F at one displaced point after another.
-pub struct FiniteDifferences<'a, T: Field> {
-    point: &'a [T],
-    residual: &'a [T],
+#[derive(Deserialize, Serialize)]
+#[serde(bound = "T: Field")]
+pub struct FiniteDifferences<T: Field> {
+    #[serde(with = "saved::vector")]
+    point: Vec<T>,
+    #[serde(with = "saved::vector")]
+    residual: Vec<T>,
     /// F(x + hⱼeⱼ), kept while the third point is asked; None for two points.
     forward: Option<Vec<T>>,
     third_next: bool,
     /// Where the three points lie on one side.
     one_sided: Vec<bool>,
+    #[serde(with = "saved::vector")]
     displaced: Vec<T>,
+    #[serde(with = "saved::vector")]
     lengths: Vec<f64>,
     column: usize,
+    #[serde(with = "saved::matrix")]
     jacobian: Array2<T>,
 }
 
-impl<'a, T: Field> FiniteDifferences<'a, T> {
+impl<T: Field> FiniteDifferences<T> {
     /// `residual` is F(x); three points use only its length.
-    pub fn new(scheme: Scheme, point: &'a [T], residual: &'a [T], distances: &Distances) -> Self {
+    pub fn new(scheme: Scheme, point: &[T], residual: &[T], distances: &Distances) -> Self {
         let usual = match scheme {
             Scheme::TwoPoint => T::EPSILON.sqrt(),
             Scheme::ThreePoint => T::EPSILON.cbrt(),
@@ -95,8 +110,8 @@ impl<'a, T: Field> FiniteDifferences<'a, T> {
             }
         }
         let mut differences = FiniteDifferences {
-            point,
-            residual,
+            point: point.to_vec(),
+            residual: residual.to_vec(),
             forward: (scheme == Scheme::ThreePoint).then(Vec::new),
             third_next: false,
             one_sided: vec![false; point.len()],
@@ -127,7 +142,7 @@ impl<'a, T: Field> FiniteDifferences<'a, T> {
                 *length = side * wanted.min(room / reach);
             }
         }
-        self.displaced = self.point.to_vec();
+        self.displaced = self.point.clone();
         self.displace();
         self
     }
@@ -165,6 +180,18 @@ impl<'a, T: Field> FiniteDifferences<'a, T> {
         }
     }
 
+    /// Whether the parts have the sizes that go together; those of saved state may not.
+    pub fn fits(&self, unknowns: usize, equations: usize) -> bool {
+        let forward = self.forward.as_ref().map_or(equations, Vec::len);
+        [&self.point, &self.displaced].iter().all(|vector| vector.len() == unknowns)
+            && self.lengths.len() == unknowns
+            && self.one_sided.len() == unknowns
+            && self.residual.len() == equations
+            && (forward == equations || !self.third_next)
+            && (self.forward.is_some() || !self.third_next)
+            && self.jacobian.dim() == (equations, unknowns)
+    }
+
     pub fn into_jacobian(self) -> Array2<T> {
         self.jacobian
     }
@@ -172,7 +199,7 @@ impl<'a, T: Field> FiniteDifferences<'a, T> {
     /// `difference` is that of component i, given its value at x.
     fn finish_column(&mut self, width: T, difference: impl Fn(usize, T) -> T) {
         let mut column = self.jacobian.column_mut(self.column);
-        for (i, (entry, &f)) in column.iter_mut().zip(self.residual).enumerate() {
+        for (i, (entry, &f)) in column.iter_mut().zip(&self.residual).enumerate() {
             // Between equal bounds there is no way to go, and nothing depends on the derivative.
             *entry = if width.is_zero() { width } else { difference(i, f).over(width) };
         }
@@ -196,10 +223,15 @@ impl<'a, T: Field> FiniteDifferences<'a, T> {
 
 /// A complex-step Jacobian in the making, for a real point: asks for F at one point after another
 /// that has one component moved off the real axis.
+#[derive(Deserialize, Serialize)]
+#[serde(bound = "T: Field")]
 pub struct ComplexStep<T: Field> {
+    #[serde(with = "saved::vector")]
     displaced: Vec<c64>,
+    #[serde(with = "saved::vector")]
     lengths: Vec<f64>,
     column: usize,
+    #[serde(with = "saved::matrix")]
     jacobian: Array2<T>,
 }
 
@@ -231,6 +263,13 @@ impl<T: Field> ComplexStep<T> {
         self.displaced[self.column].im = 0.0;
         self.column += 1;
         self.displace();
+    }
+
+    /// Whether the parts have the sizes that go together; those of saved state may not.
+    pub fn fits(&self, unknowns: usize, equations: usize) -> bool {
+        self.displaced.len() == unknowns
+            && self.lengths.len() == unknowns
+            && self.jacobian.dim() == (equations, unknowns)
     }
 
     pub fn into_jacobian(self) -> Array2<T> {

@@ -4,11 +4,16 @@
 //! Communications of the ACM 5(8), 1962), scaled the way NumPy scales it, so that complex
 //! iterates agree with those of a NumPy program to the last bit.
 
+use bytemuck::Pod;
 use ndarray::ScalarOperand;
 use ndarray_linalg::{Lapack, c32, c64};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// A field that LAPACK knows: `f32`, `f64`, `c32` or `c64`.
-pub trait Field: Lapack + ScalarOperand + Send + Sync + 'static {
+pub trait Field:
+    Lapack + ScalarOperand + Pod + Serialize + DeserializeOwned + Send + Sync + 'static
+{
     /// The field is C, not R.
     const COMPLEX: bool;
 

@@ -1,14 +1,24 @@
 //! LU factors with partial pivoting, PA = LU, of a dense square matrix: LAPACK `getrf`, `getrs`.
 
-use ndarray::{Array1, ArrayView2, OwnedRepr};
-use ndarray_linalg::error::LinalgError;
-use ndarray_linalg::{FactorizeInto, LUFactorized, Solve};
+use ndarray::{Array1, Array2, ArrayView2};
+use ndarray_linalg::Transpose;
+use ndarray_linalg::layout::{AllocatedArray, AllocatedArrayMut};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Field;
 use super::lapack::Lapack;
+use crate::saved;
 
 /// The factors of a nonsingular matrix.
-pub struct Lu<T: Field>(LUFactorized<OwnedRepr<T>>);
+#[derive(Serialize)]
+#[serde(bound = "T: Field")]
+pub struct Lu<T: Field> {
+    lapack: Lapack,
+    #[serde(with = "saved::matrix")]
+    factors: Array2<T>,
+    pivots: Vec<i32>,
+}
 
 /// A pivot is exactly zero.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,13 +30,50 @@ pub const LARGEST_ORDER: usize = 46_340;
 impl<T: Field> Lu<T> {
     /// Factors a copy of `matrix`, which must be square, of order at most [`LARGEST_ORDER`] and
     /// finite.
-    pub fn new(_: Lapack, matrix: ArrayView2<T>) -> Result<Self, Singular> {
-        matrix.to_owned().factorize_into().map(Lu).map_err(|_: LinalgError| Singular)
+    pub fn new(lapack: Lapack, matrix: ArrayView2<T>) -> Result<Self, Singular> {
+        let mut factors = matrix.to_owned();
+        let layout = factors.square_layout().map_err(|_| Singular)?;
+        let entries = factors.as_allocated_mut().map_err(|_| Singular)?;
+        let pivots = T::lu(layout, entries).map_err(|_| Singular)?;
+        Ok(Lu { lapack, factors, pivots })
     }
 
-    /// Overwrites `rhs` with the solution of A x = rhs.
+    pub fn order(&self) -> usize {
+        self.pivots.len()
+    }
+
+    /// Overwrites `rhs`, which has as many components as the order, with the solution of A x = rhs.
     pub fn solve_in_place(&self, rhs: &mut Array1<T>) -> Result<(), Singular> {
-        self.0.solve_inplace(rhs).map(|_| ()).map_err(|_| Singular)
+        assert_eq!(rhs.len(), self.order());
+        let layout = self.factors.square_layout().map_err(|_| Singular)?;
+        let entries = self.factors.as_allocated().map_err(|_| Singular)?;
+        let rhs = rhs.as_slice_mut().ok_or(Singular)?;
+        T::solve(layout, Transpose::No, entries, &self.pivots, rhs).map_err(|_| Singular)
+    }
+}
+
+/// LAPACK trusts factors and pivots, and so they are looked at before it gets them.
+impl<'de, T: Field> Deserialize<'de> for Lu<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(bound = "T: Field")]
+        struct Unchecked<T: Field> {
+            lapack: Lapack,
+            #[serde(with = "saved::matrix")]
+            factors: Array2<T>,
+            pivots: Vec<i32>,
+        }
+
+        let Unchecked { lapack, factors, pivots } = Unchecked::deserialize(from)?;
+        let order = pivots.len();
+        let largest = i32::try_from(order).map_err(D::Error::custom)?;
+        if (1..=LARGEST_ORDER).contains(&order)
+            && factors.dim() == (order, order)
+            && pivots.iter().all(|pivot| (1..=largest).contains(pivot))
+        {
+            return Ok(Lu { lapack, factors, pivots });
+        }
+        Err(D::Error::custom("these are no LU factors"))
     }
 }
 

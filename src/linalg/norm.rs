@@ -2,9 +2,10 @@
 
 use super::Field;
 use super::tall::{each_block, largest_size, sum_pairs};
+use serde::{Deserialize, Serialize};
 
 /// ‖v‖₂ and ‖v‖∞, which are NaN where any component is.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Norms {
     pub euclidean: f64,
     pub maximum: f64,

@@ -44,7 +44,7 @@ pub fn as_array<'py>(
 }
 
 /// More than these rust-numpy cannot hold.
-const MOST_DIMENSIONS: usize = 32;
+pub const MOST_DIMENSIONS: usize = 32;
 
 fn expect_few_dimensions(array: &Bound<'_, PyUntypedArray>, name: &str) -> PyResult<()> {
     if array.ndim() <= MOST_DIMENSIONS {

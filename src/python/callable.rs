@@ -52,20 +52,17 @@ impl<'py> Callable<'py> {
         if self.arguments.is_empty() {
             return self.function.call1((x,));
         }
-        let arguments = std::iter::once(x.clone()).chain(self.arguments.iter());
-        self.function.call1(PyTuple::new(py, arguments.collect::<Vec<_>>())?)
+        self.call_with(py, vec![x.clone()])
     }
-}
 
-impl<'py> Callable<'py> {
-    /// function(x, f), for callbacks.
+    /// function(*leading, *arguments)
     pub fn call_with(
-        &mut self,
-        x: &Bound<'py, PyAny>,
-        f: &Bound<'py, PyAny>,
+        &self,
+        py: Python<'py>,
+        leading: Vec<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.calls += 1;
-        self.function.call1((x, f))
+        let arguments = leading.into_iter().chain(self.arguments.iter());
+        self.function.call1(PyTuple::new(py, arguments.collect::<Vec<_>>())?)
     }
 }
 

@@ -11,4 +11,6 @@ mod numbers;
 mod options;
 mod results;
 pub mod root;
+pub mod solver;
 mod text;
+mod unknowns;

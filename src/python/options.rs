@@ -30,3 +30,16 @@ pub fn at_least_one(value: &Bound<'_, PyAny>, name: &str) -> PyResult<u64> {
         number => Ok(number),
     }
 }
+
+/// Refuses what is not among the options of a class.
+pub fn refuse_unknown(options: &Bound<'_, PyDict>, names: &[&str], class: &str) -> PyResult<()> {
+    for name in options.keys() {
+        let name: String = name.extract()?;
+        if !names.contains(&name.as_str()) {
+            return Err(PyTypeError::new_err(format!(
+                "{class}() got an unexpected keyword argument '{name}'"
+            )));
+        }
+    }
+    Ok(())
+}

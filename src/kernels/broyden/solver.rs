@@ -20,7 +20,9 @@ use super::termination::{Arrival, Norms, Termination};
 use crate::linalg::Field;
 use crate::linalg::lapack::Lapack;
 use crate::linalg::norm::{self, copy_and_measure, max_norm, norm};
-use crate::linalg::tall::{displace, move_by};
+use crate::linalg::tall::{copy, displace, move_by};
+use crate::saved;
+use serde::{Deserialize, Serialize};
 
 /// The shortest length that a line search tries.
 const SHORTEST: f64 = 1e-2;
@@ -42,7 +44,7 @@ pub enum Ask<'a, T> {
 }
 
 /// Why the iteration ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Stop {
     /// The tolerances are met.
     Converged,
@@ -60,7 +62,7 @@ pub enum Stop {
     Interrupted,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum SearchMethod {
     /// The full step.
     None,
@@ -68,7 +70,8 @@ pub enum SearchMethod {
     Wolfe,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(bound = "T: Field")]
 pub struct Options<T> {
     /// H₀ = −α I; chosen by the sizes of x₀ and F(x₀) where it is None.
     pub alpha: Option<T>,
@@ -79,9 +82,12 @@ pub struct Options<T> {
     pub search: SearchMethod,
     /// The user measures the norms; otherwise they are maximum norms.
     pub own_norm: bool,
+    /// The iterate is to be had even while F is asked at a full step from it, at the price of
+    /// a copy.
+    pub keep_iterate: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 enum Phase {
     Check,
     /// F at x + p, which x has already become.
@@ -103,7 +109,7 @@ enum Phase {
     Done(Stop),
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 enum AfterTrial {
     /// The line search goes on.
     Search,
@@ -114,33 +120,41 @@ enum AfterTrial {
 }
 
 /// A solve in progress.
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(bound = "T: Field")]
 pub struct Broyden<T: Field> {
     options: Options<T>,
     phase: Phase,
     inverse: InverseJacobian<T>,
+    #[serde(with = "saved::vector")]
     point: Vec<T>,
+    #[serde(with = "saved::vector")]
     residual: Vec<T>,
     norms: norm::Norms,
     first_norm: Option<f64>,
     /// F at the point before, where the inverse needs it, and the length of the step from there,
     /// until the inverse knows of it.
+    #[serde(with = "saved::vector")]
     previous: Vec<T>,
     pending: Option<f64>,
     /// ‖p‖
     direction_norm: f64,
-    /// The point x + λp that a line search asks for, and λ.
+    /// The point x + λp that a line search asks for, and λ; without a line search, the iterate that
+    /// a full step leads away from, if it is kept.
+    #[serde(with = "saved::vector")]
     trial: Vec<T>,
     trial_length: Option<f64>,
     /// F at x + λp for this λ, and its norms.
+    #[serde(with = "saved::vector")]
     kept: Vec<T>,
     kept_length: f64,
     kept_norms: norm::Norms,
     search: Option<LineSearch>,
     started: bool,
     iterations: u64,
-    /// λ of the last iteration.
+    /// λ of the last iteration, and the length of its step.
     length: f64,
+    step_norm: f64,
 }
 
 impl<T: Field> Broyden<T> {
@@ -176,6 +190,7 @@ impl<T: Field> Broyden<T> {
             started: false,
             iterations: 0,
             length: 0.0,
+            step_norm: 0.0,
         };
         solver.phase = if norms.euclidean.is_finite() {
             solver.begin_iteration()
@@ -197,9 +212,13 @@ impl<T: Field> Broyden<T> {
         }
     }
 
-    /// The current iterate, or the one that F is asked at where every step is taken in full.
+    /// The current iterate; while F is asked at a full step from it, only if it is kept, and that
+    /// point otherwise.
     pub fn point(&self) -> &[T] {
-        &self.point
+        match self.phase {
+            Phase::FullStep { .. } if self.options.keep_iterate => &self.trial,
+            _ => &self.point,
+        }
     }
 
     /// F at the last iterate where it was told.
@@ -212,6 +231,11 @@ impl<T: Field> Broyden<T> {
         if self.started { self.inverse.direction() } else { &[] }
     }
 
+    /// Whether the user measures the norms.
+    pub fn has_own_norm(&self) -> bool {
+        self.options.own_norm
+    }
+
     /// Iterations completed.
     pub fn iterations(&self) -> u64 {
         self.iterations
@@ -220,6 +244,16 @@ impl<T: Field> Broyden<T> {
     /// λ of the last iteration.
     pub fn length(&self) -> f64 {
         self.length
+    }
+
+    /// ‖λp‖₂ of the last iteration.
+    pub fn step_norm(&self) -> f64 {
+        self.step_norm
+    }
+
+    /// ‖F‖₂ at the last iterate where it was told.
+    pub fn residual_norm(&self) -> f64 {
+        self.norms.euclidean
     }
 
     /// F at the point that was asked.
@@ -258,7 +292,30 @@ impl<T: Field> Broyden<T> {
 
     /// Ends the iteration where it is.
     pub fn interrupt(&mut self) {
+        if matches!(self.phase, Phase::FullStep { .. }) && self.options.keep_iterate {
+            std::mem::swap(&mut self.point, &mut self.trial);
+        }
         self.phase = Phase::Done(Stop::Interrupted);
+    }
+
+    /// Whether the parts have the sizes that go together; those of saved state may not.
+    pub fn fits(&self) -> bool {
+        let unknowns = self.point.len();
+        let made = |vector: &Vec<T>| vector.len() == unknowns;
+        let made_if_needed =
+            |vector: &Vec<T>, needed: bool| made(vector) || (vector.is_empty() && !needed);
+        let trying = matches!(self.phase, Phase::Trial { .. } | Phase::Beyond { .. });
+        let full_step = matches!(self.phase, Phase::FullStep { .. });
+        let learning = self.pending.is_some() && self.inverse.needs_old_residual();
+        // What has been kept is asked for where a search goes on with it.
+        let kept_needed = self.kept_length != 0.0
+            || (self.search.is_some() && !matches!(self.phase, Phase::Trial { .. }));
+        unknowns > 0
+            && made(&self.residual)
+            && made_if_needed(&self.previous, learning)
+            && made_if_needed(&self.trial, trying || (full_step && self.options.keep_iterate))
+            && made_if_needed(&self.kept, kept_needed)
+            && self.inverse.fits(unknowns)
     }
 
     fn begin_iteration(&mut self) -> Phase {
@@ -304,6 +361,9 @@ impl<T: Field> Broyden<T> {
         self.kept_norms = self.norms;
         match self.options.search {
             SearchMethod::None => {
+                if self.options.keep_iterate {
+                    copy(sized(&mut self.trial, self.point.len()), &self.point);
+                }
                 let moved = move_by(&mut self.point, self.inverse.direction());
                 Phase::FullStep { moved }
             }
@@ -427,6 +487,7 @@ impl<T: Field> Broyden<T> {
     /// The point and its residual are those after a step of this length.
     fn arrive(&mut self, length: f64, moved: bool) -> Phase {
         self.length = length;
+        self.step_norm = length.abs() * self.direction_norm;
         self.pending = Some(if moved { length } else { 0.0 });
         if !self.norms.euclidean.is_finite() {
             return Phase::Done(Stop::NonFiniteResidual);

@@ -8,7 +8,9 @@
 //! A residual of zero is enough by itself. A fixed number of iterations, where it is asked for,
 //! replaces the tests.
 
-#[derive(Clone, Copy, Debug)]
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub struct Termination {
     pub residual: f64,
     pub relative_residual: f64,

@@ -3,10 +3,15 @@
 //! Every point that the residual is asked at lies strictly between its bounds, so that the
 //! distances to them, which scale the variables (see `geometry`), are positive.
 
+use crate::saved;
+use serde::{Deserialize, Serialize};
+
 /// One lower and one upper bound for each variable; infinite where there is none.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Bounds {
+    #[serde(with = "saved::vector")]
     pub lower: Vec<f64>,
+    #[serde(with = "saved::vector")]
     pub upper: Vec<f64>,
 }
 

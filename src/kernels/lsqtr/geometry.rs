@@ -17,16 +17,22 @@
 
 use super::bounds::Bounds;
 use super::scaling::Scaling;
+use crate::saved;
+use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Geometry {
     /// v
+    #[serde(with = "saved::vector")]
     pub distance: Vec<f64>,
     /// d
+    #[serde(with = "saved::vector")]
     pub unit: Vec<f64>,
     /// The diagonal of C.
+    #[serde(with = "saved::vector")]
     pub curvature: Vec<f64>,
     /// ĝ
+    #[serde(with = "saved::vector")]
     pub gradient: Vec<f64>,
     /// max |v g|, with scaled variables or as they are.
     pub optimality: f64,
@@ -62,6 +68,12 @@ impl Geometry {
             }
         }
         geometry
+    }
+
+    /// Whether it is that of a point with so many unknowns.
+    pub fn fits(&self, unknowns: usize) -> bool {
+        let vectors = [&self.distance, &self.unit, &self.curvature, &self.gradient];
+        vectors.iter().all(|vector| vector.len() == unknowns)
     }
 
     /// Whether C is not zero.

@@ -1,10 +1,11 @@
 //! The trust radius: where it begins, and how it follows the quality of the model.
 
 use crate::linalg::norm::norm;
+use serde::{Deserialize, Serialize};
 
 use super::geometry::Geometry;
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub enum Initial {
     /// ‖x / scale / sqrt(v)‖, the rule of SciPy's least squares.
     Scaled,
@@ -15,7 +16,7 @@ pub enum Initial {
     Given(f64),
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub struct RadiusOptions {
     pub initial: Initial,
     /// What the initial radius is multiplied by.

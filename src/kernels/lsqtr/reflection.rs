@@ -15,13 +15,17 @@
 
 use super::bounds::Bounds;
 use super::geometry::Geometry;
+use crate::saved;
+use serde::{Deserialize, Serialize};
 
 /// A step and what the model expects of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Candidate {
     /// p̂
+    #[serde(with = "saved::vector")]
     pub scaled: Vec<f64>,
     /// p = d p̂
+    #[serde(with = "saved::vector")]
     pub step: Vec<f64>,
     /// −q(p̂)
     pub reduction: f64,

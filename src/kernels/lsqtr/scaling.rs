@@ -5,10 +5,15 @@
 //! (J. J. Moré, "The Levenberg-Marquardt algorithm: implementation and theory", Lecture Notes in
 //! Mathematics 630, 1978, section 5).
 
-#[derive(Clone, Debug)]
+use crate::saved;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Scaling {
+    #[serde(with = "saved::vector")]
     pub scale: Vec<f64>,
     /// 1 / scale
+    #[serde(with = "saved::vector")]
     pub inverse: Vec<f64>,
     /// The inverses follow the Jacobian.
     from_jacobian: bool,

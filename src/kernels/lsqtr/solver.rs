@@ -18,6 +18,7 @@
 //! Springer, 2006, chapters 4 and 10.
 
 use ndarray::ArrayView2;
+use serde::{Deserialize, Serialize};
 
 use super::bounds::{Bounds, Margin};
 use super::geometry::Geometry;
@@ -28,6 +29,7 @@ use super::subproblem::{Method, Subproblem};
 use super::termination::{Stop, Termination, Trial};
 use crate::linalg::lapack::Lapack;
 use crate::linalg::norm::norm;
+use crate::saved;
 
 /// A start on a bound is moved off it by this, relative to the bound.
 const START_MARGIN: Margin = Margin::Relative(1e-10);
@@ -50,7 +52,7 @@ pub enum Ask<'a> {
     Done(Stop),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Options {
     pub bounds: Bounds,
     pub termination: Termination,
@@ -60,7 +62,7 @@ pub struct Options {
     pub scaled_termination: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 enum Phase {
     FirstResidual,
     Jacobian,
@@ -71,17 +73,21 @@ enum Phase {
 }
 
 /// A solve in progress.
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct LeastSquares {
     options: Options,
     phase: Phase,
     /// Why to stop when the iteration is complete.
     stop: Option<Stop>,
     /// x₀ as it was given.
+    #[serde(with = "saved::vector")]
     start: Vec<f64>,
+    #[serde(with = "saved::vector")]
     point: Vec<f64>,
+    #[serde(with = "saved::vector")]
     residual: Vec<f64>,
     cost: f64,
+    #[serde(with = "saved::vector")]
     gradient: Vec<f64>,
     scaling: Scaling,
     geometry: Geometry,
@@ -90,6 +96,7 @@ pub struct LeastSquares {
     multiplier: f64,
     /// ‖x‖ in the units of the tests.
     point_norm: f64,
+    #[serde(with = "saved::vector")]
     trial: Vec<f64>,
     candidate: Option<Candidate>,
     iterations: u64,
@@ -99,7 +106,7 @@ pub struct LeastSquares {
 }
 
 /// The last iteration, to be told to the user.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Report {
     /// There is a new iterate; otherwise the first point, or an iteration without success.
     pub accepted: bool,
@@ -275,6 +282,45 @@ impl LeastSquares {
             }
             None => Phase::Step { factor: true },
         };
+    }
+
+    /// Ends the iteration where it is. Where the iterate is new, nothing but f is known of it.
+    pub fn interrupt(&mut self) {
+        if matches!(self.phase, Phase::Jacobian) {
+            self.gradient.fill(f64::NAN);
+            self.geometry = nowhere(self.point.len());
+        }
+        self.phase = Phase::Done(Stop::Interrupted { converged: false });
+    }
+
+    /// Whether the parts have the sizes that go together; those of saved state may not.
+    pub fn fits(&self) -> bool {
+        let (rows, unknowns) = (self.residual.len(), self.point.len());
+        let Bounds { lower, upper } = &self.options.bounds;
+        let Scaling { scale, inverse, .. } = &self.scaling;
+        let vectors = [&self.start, &self.gradient, lower, upper, scale, inverse];
+        let ready = |factored| {
+            rows > 0
+                && self.geometry.fits(unknowns)
+                && self.subproblem.fits(rows, unknowns, factored)
+        };
+        let phase = match self.phase {
+            Phase::FirstResidual => rows == 0,
+            Phase::Jacobian => rows > 0,
+            Phase::Report if self.stop.is_none() => ready(false),
+            Phase::Step { factor } => ready(!factor),
+            Phase::Trial => {
+                let sizes = |c: &Candidate| (c.scaled.len(), c.step.len());
+                self.trial.len() == unknowns
+                    && self.candidate.as_ref().map(sizes) == Some((unknowns, unknowns))
+                    && ready(true)
+            }
+            Phase::Report | Phase::Done(_) => true,
+        };
+        unknowns > 0
+            && vectors.iter().all(|vector| vector.len() == unknowns)
+            && self.geometry.distance.len() == unknowns
+            && phase
     }
 
     /// Finds where the point lies, in the variables of its geometry.

@@ -6,7 +6,9 @@
 //!
 //! All tests are strict, so a tolerance of zero switches its test off.
 
-#[derive(Clone, Copy, Debug)]
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub struct Termination {
     pub cost: f64,
     pub step: f64,
@@ -20,7 +22,7 @@ pub struct Termination {
 }
 
 /// Why the iteration ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Stop {
     /// The tests on the cost or the step hold.
     Converged {

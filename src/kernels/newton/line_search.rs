@@ -11,10 +11,12 @@
 //! Reference: J. E. Dennis, R. B. Schnabel, "Numerical Methods for Unconstrained Optimization and
 //! Nonlinear Equations", SIAM, 1996, section 6.3 and algorithm A6.3.1.
 
+use serde::{Deserialize, Serialize};
+
 const ARMIJO: f64 = 1e-4;
 const MOST_TRIALS: u32 = 50;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub struct Backtracking {
     length: f64,
     /// λ and φ(λ) of the trial before this one.

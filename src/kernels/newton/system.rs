@@ -34,12 +34,14 @@
 //! Newton corrections).
 
 use ndarray::{Array1, ArrayView2};
+use serde::{Deserialize, Serialize};
 
 use super::line_search::{Backtracking, Verdict};
 use crate::linalg::Field;
 use crate::linalg::lapack::Lapack;
 use crate::linalg::lu::Lu;
 use crate::linalg::norm::{max_norm, norm};
+use crate::saved;
 
 /// What the solver needs next.
 #[derive(Debug, PartialEq)]
@@ -57,7 +59,7 @@ pub enum Ask<'a, T> {
 }
 
 /// Why the iteration ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Stop {
     /// The residual is within `ftol`.
     SmallResidual,
@@ -80,7 +82,7 @@ pub enum Stop {
 /// Units in the last place by which rounding may move a residual.
 const ROUNDING: f64 = 64.0;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub struct Options {
     pub step_tolerance: f64,
     pub residual_tolerance: f64,
@@ -88,7 +90,7 @@ pub struct Options {
     pub line_search: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 enum Phase {
     FirstResidual,
     Jacobian,
@@ -100,25 +102,37 @@ enum Phase {
 }
 
 /// A solve in progress.
+#[derive(Deserialize, Serialize)]
+#[serde(bound = "T: Field")]
 pub struct System<T: Field> {
     options: Options,
     phase: Phase,
+    #[serde(with = "saved::vector")]
     point: Vec<T>,
+    #[serde(with = "saved::vector")]
     residual: Vec<T>,
     residual_norm: f64,
     /// ‖F‖₂ at the iterate before.
     last_norm: f64,
+    #[serde(with = "saved::array")]
     step: Array1<T>,
+    #[serde(with = "saved::array")]
     correction: Array1<T>,
+    #[serde(with = "saved::vector")]
     trial: Vec<T>,
     search: Backtracking,
     /// The factors of the last Jacobian; None where the driver keeps it.
     factors: Option<Lu<T>>,
     /// |J| |x| of the last Jacobian, at its point.
+    #[serde(with = "saved::vector")]
     scales: Vec<f64>,
+    #[serde(with = "saved::vector")]
     best: Vec<T>,
+    #[serde(with = "saved::vector")]
     best_residual: Vec<T>,
     best_norm: f64,
+    last_length: f64,
+    last_step_norm: f64,
     iterations: u64,
 }
 
@@ -141,6 +155,8 @@ impl<T: Field> System<T> {
             best: start.clone(),
             best_residual: vec![T::zero(); count],
             best_norm: f64::INFINITY,
+            last_length: 0.0,
+            last_step_norm: 0.0,
             point: start,
             iterations: 0,
         }
@@ -243,6 +259,27 @@ impl<T: Field> System<T> {
         }
     }
 
+    /// ‖F‖₂ at the current iterate; infinite before it is told.
+    pub fn residual_norm(&self) -> f64 {
+        self.residual_norm
+    }
+
+    /// λ and ‖λd‖₂ of the last step.
+    pub fn last_step(&self) -> (f64, f64) {
+        (self.last_length, self.last_step_norm)
+    }
+
+    /// Whether the parts have the sizes that go together; those of saved state may not.
+    pub fn fits(&self) -> bool {
+        let unknowns = self.point.len();
+        let vectors = [&self.residual, &self.trial, &self.best, &self.best_residual];
+        unknowns > 0
+            && vectors.iter().all(|vector| vector.len() == unknowns)
+            && self.scales.len() == unknowns
+            && [&self.step, &self.correction].iter().all(|vector| vector.len() == unknowns)
+            && self.factors.as_ref().is_none_or(|factors| factors.order() == unknowns)
+    }
+
     /// Ends the iteration where it is.
     pub fn interrupt(&mut self) {
         self.phase = Phase::Done(Stop::Interrupted);
@@ -328,6 +365,8 @@ impl<T: Field> System<T> {
 
     fn accept(&mut self, residual: &[T]) -> Phase {
         self.iterations += 1;
+        self.last_length = self.search.length();
+        self.last_step_norm = self.last_length * norm(self.step.as_slice().unwrap_or_default());
         self.point.copy_from_slice(&self.trial);
         self.residual.copy_from_slice(residual);
         self.last_norm = self.residual_norm;

@@ -5,6 +5,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
+use serde::{Deserialize, Serialize};
 
 use crate::kernels::broyden::inverse_jacobian::RankLimit;
 use crate::kernels::broyden::solver::SearchMethod;
@@ -14,19 +15,24 @@ use crate::python::callable::Callable;
 use crate::python::numbers::{count, real};
 use crate::python::options::given;
 
-pub struct Settings<'py> {
+/// The settings as they are kept until F(x₀) is known.
+#[derive(Deserialize, Serialize)]
+pub struct Settings {
     pub alpha: Option<c64>,
     pub limit: RankLimit,
     pub termination: Termination,
     maxiter: Option<u64>,
     pub search: SearchMethod,
-    tol_norm: Option<Bound<'py, PyAny>>,
-    pub verbose: bool,
+    pub keep_iterate: bool,
+    /// The user measures the norms, with this.
+    pub own_norm: bool,
+    #[serde(skip)]
+    pub norm: Option<Py<PyAny>>,
 }
 
-impl<'py> Settings<'py> {
+impl Settings {
     /// The names are those of `broyden1`; one that is missing or None has its default.
-    pub fn read(settings: &Bound<'py, PyDict>) -> PyResult<Self> {
+    pub fn read<'py>(settings: &Bound<'py, PyDict>) -> PyResult<Self> {
         let py = settings.py();
         let given = |name: &Bound<'py, PyString>| given(settings, name);
         let tolerance = |name: &Bound<'py, PyString>, default: f64| -> PyResult<f64> {
@@ -35,6 +41,7 @@ impl<'py> Settings<'py> {
         let whole = |name: &Bound<'py, PyString>| -> PyResult<Option<u64>> {
             given(name)?.map(|value| count(&value, &name.to_string_lossy())).transpose()
         };
+        let norm = given(intern!(py, "tol_norm"))?.map(read_norm).transpose()?;
         Ok(Settings {
             alpha: given(intern!(py, "alpha"))?.map(|alpha| read_alpha(&alpha)).transpose()?,
             limit: read_limit(
@@ -50,8 +57,9 @@ impl<'py> Settings<'py> {
             },
             maxiter: whole(intern!(py, "maxiter"))?,
             search: read_search(settings.get_item(intern!(py, "line_search"))?.as_ref())?,
-            tol_norm: given(intern!(py, "tol_norm"))?,
-            verbose: given(intern!(py, "verbose"))?.map_or(Ok(false), |value| value.is_truthy())?,
+            keep_iterate: false,
+            own_norm: norm.is_some(),
+            norm,
         })
     }
 
@@ -61,11 +69,11 @@ impl<'py> Settings<'py> {
             wanted.map_or(100 * (unknowns as u64 + 1), |wanted| wanted.saturating_add(1))
         })
     }
+}
 
-    pub fn tol_norm(&self, py: Python<'py>) -> PyResult<Option<Callable<'py>>> {
-        let norm = self.tol_norm.as_ref();
-        norm.map(|norm| Callable::new(norm, &PyTuple::empty(py), "tol_norm")).transpose()
-    }
+fn read_norm(norm: Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    Callable::new(&norm, &PyTuple::empty(norm.py()), "tol_norm")?;
+    Ok(norm.unbind())
 }
 
 fn read_alpha(alpha: &Bound<'_, PyAny>) -> PyResult<c64> {

@@ -18,7 +18,6 @@ use crate::python::options::{at_least_one, given, items};
 pub struct Settings {
     pub solver: Options,
     pub scaling: Scaling,
-    pub verbose: f64,
 }
 
 impl Settings {
@@ -60,11 +59,9 @@ impl Settings {
         if let Some(given) = given(intern!(py, "options"))? {
             read_options(&mut options, &given)?;
         }
-        let verbose = given(intern!(py, "verbose"))?;
         Ok(Settings {
             solver: options,
             scaling: read_scale(given(intern!(py, "x_scale"))?.as_ref(), unknowns)?,
-            verbose: verbose.map_or(Ok(0.0), |value| real(&value, "verbose"))?,
         })
     }
 }

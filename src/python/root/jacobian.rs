@@ -1,55 +1,47 @@
 //! Where the Jacobian of a system comes from, and what the user may return as one.
 
 use ndarray::{Array2, Dimension};
-use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, ToPyArray};
+use numpy::{
+    PyArray1, PyArrayDescr, PyArrayDescrMethods, PyArrayMethods, PyUntypedArray, ToPyArray,
+};
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyTuple};
+use pyo3::types::{IntoPyDict, PyList};
+use serde::{Deserialize, Serialize};
 
 use crate::kernels::differences::Scheme;
 use crate::linalg::lu::LARGEST_ORDER;
 use crate::python::arrays::{self, Entry, describe};
-use crate::python::callable::Callable;
+use crate::python::solver::approximation::Rule;
+use crate::python::solver::saving;
+use crate::saved;
 
 /// Where the Jacobian comes from.
-pub enum Source<'py> {
-    Callable(Callable<'py>),
+pub enum Source {
+    Callable,
     /// `fun` returns it along with the residual.
     WithResidual,
-    Differences(Scheme),
-    ComplexStep,
+    Approximated(Rule),
 }
 
-impl<'py> Source<'py> {
-    pub fn new(
-        jac: &Bound<'py, PyAny>,
-        arguments: &Bound<'py, PyTuple>,
-        complex: bool,
-    ) -> PyResult<Self> {
+impl Source {
+    pub fn read(jac: &Bound<'_, PyAny>) -> PyResult<Self> {
+        const USUAL: Source = Source::Approximated(Rule::Differences(Scheme::TwoPoint));
         if jac.is_none() {
-            return Ok(Source::Differences(Scheme::TwoPoint));
+            return Ok(USUAL);
         }
         if jac.is_callable() {
-            return Ok(Source::Callable(Callable::new(jac, arguments, "jac")?));
+            return Ok(Source::Callable);
         }
         // True or False, also as NumPy's or as numbers.
         if let Some(flag) = jac.extract::<bool>().ok().or(jac.extract::<i64>().ok().map(|n| n != 0))
         {
-            return Ok(if flag {
-                Source::WithResidual
-            } else {
-                Source::Differences(Scheme::TwoPoint)
-            });
+            return Ok(if flag { Source::WithResidual } else { USUAL });
         }
-        match jac.extract::<&str>() {
-            Ok("2-point") => Ok(Source::Differences(Scheme::TwoPoint)),
-            Ok("3-point") => Ok(Source::Differences(Scheme::ThreePoint)),
-            Ok("cs") if !complex => Ok(Source::ComplexStep),
-            Ok("cs") => Err(PyValueError::new_err(
-                "jac='cs' steps off the real axis and needs a real x0; use '2-point' or '3-point'",
-            )),
-            _ => Err(PyValueError::new_err(format!(
+        match jac.extract::<&str>().ok().and_then(Rule::named) {
+            Some(rule) => Ok(Source::Approximated(rule)),
+            None => Err(PyValueError::new_err(format!(
                 "jac must be callable, True, None, '2-point', '3-point' or 'cs', not {}",
                 jac.repr()?
             ))),
@@ -57,23 +49,52 @@ impl<'py> Source<'py> {
     }
 }
 
+/// How a solver approximates the Jacobian; None where it asks for it.
+pub fn named_rule(jac: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Rule>> {
+    let Some(jac) = jac else { return Ok(None) };
+    let name = jac.extract::<&str>().unwrap_or_default();
+    match Rule::named(name) {
+        None if name == "exact" => Ok(None),
+        Some(rule) => Ok(Some(rule)),
+        None => Err(PyValueError::new_err(format!(
+            "jac must be 'exact', '2-point', '3-point' or 'cs', not {}",
+            jac.repr()?
+        ))),
+    }
+}
+
 /// A Jacobian that the user returned.
-pub enum Returned<'py, T: Entry> {
+pub enum Returned<T: Entry> {
     Dense(Array2<T>),
-    Sparse(Sparse<'py>),
+    Sparse(Sparse),
+}
+
+/// What is saved of it.
+#[derive(Deserialize, Serialize)]
+#[serde(bound = "T: Entry")]
+pub enum SavedJacobian<T: Entry> {
+    Dense(#[serde(with = "saved::matrix")] Array2<T>),
+    Sparse {
+        #[serde(with = "saved::vector")]
+        entries: Vec<T>,
+        #[serde(with = "saved::vector")]
+        rows: Vec<i64>,
+        #[serde(with = "saved::vector")]
+        starts: Vec<i64>,
+    },
 }
 
 /// A scipy.sparse matrix or array, in the column format that SuperLU works on, and its factors.
-pub struct Sparse<'py> {
-    matrix: Bound<'py, PyAny>,
-    factors: Option<Bound<'py, PyAny>>,
+pub struct Sparse {
+    matrix: Py<PyAny>,
+    factors: Option<Py<PyAny>>,
 }
 
-impl<'py, T: Entry> Returned<'py, T> {
+impl<T: Entry> Returned<T> {
     /// Reads J of n equations and n unknowns: an array of shape (n, n), or with the shapes of F
     /// and x one after the other, or sparse.
     pub fn read(
-        object: &Bound<'py, PyAny>,
+        object: &Bound<'_, PyAny>,
         name: &str,
         shapes: (&[usize], &[usize]),
     ) -> PyResult<Self> {
@@ -98,10 +119,50 @@ impl<'py, T: Entry> Returned<'py, T> {
     }
 
     /// What the result carries as `jac`.
-    pub fn to_python(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+    pub fn to_python<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         match self {
             Returned::Dense(matrix) => matrix.to_pyarray(py).into_any(),
-            Returned::Sparse(sparse) => sparse.matrix.clone(),
+            Returned::Sparse(sparse) => sparse.matrix.bind(py).clone(),
+        }
+    }
+
+    pub fn to_save(&self, py: Python<'_>) -> PyResult<SavedJacobian<T>> {
+        match self {
+            Returned::Dense(matrix) => Ok(SavedJacobian::Dense(matrix.clone())),
+            Returned::Sparse(sparse) => sparse.to_save(py),
+        }
+    }
+
+    /// The Python objects that this holds, for the garbage collector.
+    pub fn references(&self) -> Vec<&Py<PyAny>> {
+        match self {
+            Returned::Dense(_) => Vec::new(),
+            Returned::Sparse(Sparse { matrix, factors }) => {
+                std::iter::once(matrix).chain(factors).collect()
+            }
+        }
+    }
+}
+
+impl<T: Entry> SavedJacobian<T> {
+    /// The Jacobian of so many unknowns; SciPy checks a sparse one.
+    pub fn restore(self, py: Python<'_>, order: usize) -> PyResult<Returned<T>> {
+        match self {
+            SavedJacobian::Dense(matrix) if matrix.dim() == (order, order) => {
+                Ok(Returned::Dense(matrix))
+            }
+            SavedJacobian::Dense(_) => Err(saving::inconsistent()),
+            SavedJacobian::Sparse { entries, rows, starts } => {
+                let parts = (
+                    arrays::to_python(py, &entries, &[entries.len()]),
+                    PyArray1::from_vec(py, rows),
+                    PyArray1::from_vec(py, starts),
+                );
+                let keywords = [("shape", (order, order))].into_py_dict(py)?;
+                let class = py.import("scipy.sparse")?.getattr("csc_array")?;
+                let matrix = class.call((parts,), Some(&keywords))?;
+                Ok(Returned::Sparse(Sparse::read::<T>(&matrix, "data", order)?))
+            }
         }
     }
 }
@@ -118,7 +179,7 @@ pub fn refuse_large_order<T>(order: usize) -> PyResult<()> {
 }
 
 /// An allocation that fails in Rust ends the process, so large ones are tried first.
-fn expect_memory<T>(elements: usize) -> PyResult<()> {
+pub fn expect_memory<T>(elements: usize) -> PyResult<()> {
     Vec::<T>::new().try_reserve_exact(elements).map_err(|_| {
         PyMemoryError::new_err("jac: there is no memory for a dense Jacobian and its factors")
     })
@@ -131,8 +192,8 @@ fn wrong_shape(object: &Bound<'_, PyAny>, name: &str, order: usize) -> PyErr {
     ))
 }
 
-impl<'py> Sparse<'py> {
-    fn read<T: Entry>(object: &Bound<'py, PyAny>, name: &str, order: usize) -> PyResult<Self> {
+impl Sparse {
+    fn read<T: Entry>(object: &Bound<'_, PyAny>, name: &str, order: usize) -> PyResult<Self> {
         let py = object.py();
         let columns = object.call_method0(intern!(py, "tocsc"))?;
         let shape: Vec<usize> = columns.getattr(intern!(py, "shape"))?.extract()?;
@@ -153,27 +214,25 @@ impl<'py> Sparse<'py> {
         columns.call_method1(intern!(py, "check_format"), (true,))?;
         // `astype` copies, so that what the user does to their matrix later is not seen here.
         let matrix = columns.call_method1(intern!(py, "astype"), (T::get_dtype(py),))?;
-        Ok(Sparse { matrix, factors: None })
+        Ok(Sparse { matrix: matrix.unbind(), factors: None })
     }
 
     /// |J| |x|
-    pub fn scales<T: Entry>(&self, point: &[T]) -> PyResult<Vec<f64>> {
-        let py = self.matrix.py();
+    pub fn scales<T: Entry>(&self, py: Python<'_>, point: &[T]) -> PyResult<Vec<f64>> {
         let sizes: Vec<f64> = point.iter().map(|x| x.size()).collect();
         let sizes = arrays::to_python(py, &sizes, &[sizes.len()]);
-        let product = self.matrix.call_method0(intern!(py, "__abs__"))?.matmul(sizes)?;
+        let product = self.matrix.bind(py).call_method0(intern!(py, "__abs__"))?.matmul(sizes)?;
         let mut scales = Vec::new();
         arrays::read(&product, "jac", &mut scales)?;
         Ok(scales)
     }
 
     /// The solution of J s = rhs by SciPy's sparse LU; None where J is singular.
-    pub fn solve<T: Entry>(&mut self, rhs: &[T]) -> PyResult<Option<Vec<T>>> {
-        let py = self.matrix.py();
+    pub fn solve<T: Entry>(&mut self, py: Python<'_>, rhs: &[T]) -> PyResult<Option<Vec<T>>> {
         let factors = match &self.factors {
-            Some(factors) => factors.clone(),
-            None => match self.factor() {
-                Ok(factors) => self.factors.insert(factors).clone(),
+            Some(factors) => factors.bind(py).clone(),
+            None => match self.factor(py) {
+                Ok(factors) => self.factors.insert(factors.unbind()).bind(py).clone(),
                 // SuperLU's way to say that a pivot is zero.
                 Err(error) if error.is_instance_of::<PyRuntimeError>(py) => return Ok(None),
                 Err(error) => return Err(error),
@@ -185,8 +244,20 @@ impl<'py> Sparse<'py> {
         Ok(Some(solution))
     }
 
-    fn factor(&self) -> PyResult<Bound<'py, PyAny>> {
-        let module = self.matrix.py().import("scipy.sparse.linalg")?;
+    fn to_save<T: Entry>(&self, py: Python<'_>) -> PyResult<SavedJacobian<T>> {
+        let matrix = self.matrix.bind(py);
+        let indices = |name: &str| -> PyResult<Vec<i64>> {
+            let array = matrix.getattr(name)?.call_method1("astype", ("int64",))?;
+            Ok(array.cast_into::<PyArray1<i64>>()?.to_vec()?)
+        };
+        let mut entries = Vec::new();
+        arrays::read(&matrix.getattr("data")?, "jac", &mut entries)?;
+        let (rows, starts) = (indices("indices")?, indices("indptr")?);
+        Ok(SavedJacobian::Sparse { entries, rows, starts })
+    }
+
+    fn factor<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let module = py.import("scipy.sparse.linalg")?;
         module.getattr("splu")?.call1((&self.matrix,))
     }
 }

@@ -1,8 +1,8 @@
-//! `raphson.root`: the drivers behind its methods.
+//! `raphson.root(method='newton')` and `raphson.NewtonSystem`.
 
-mod jacobian;
+pub mod jacobian;
 mod newton;
 mod options;
-pub mod unknowns;
+mod session;
 
-pub use newton::root_newton;
+pub use newton::{NewtonSystem, root_newton};

@@ -1,26 +1,172 @@
-//! `root(method='newton')`: the driver of `kernels::newton::system`.
+//! `root(method='newton')` and `raphson.NewtonSystem`.
 
-use pyo3::exceptions::{PyStopIteration, PyValueError};
-use pyo3::intern;
-use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
-
-use ndarray::{Dimension, IxDyn};
 use ndarray_linalg::{c32, c64};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple, PyType};
 
-use super::jacobian::{Returned, Source, refuse_large_order};
-use super::options::Options;
-use super::unknowns::{FieldOf, Unknowns};
-use crate::kernels::differences::{ComplexStep, Distances, FiniteDifferences, Scheme};
-use crate::kernels::newton::system::{Ask, Stop, System};
-use crate::linalg::norm::max_norm;
-use crate::python::arrays::{self, Entry, describe};
+use super::jacobian::{Source, named_rule};
+use super::options::{NAMES, Options};
+use super::session::{CLASS, Iteration, load};
+use crate::python::arrays::Entry;
 use crate::python::callable::Callable;
 use crate::python::lapack;
-use crate::python::results::optimize_result;
+use crate::python::options::refuse_unknown;
+use crate::python::solver::approximation::Rule;
+use crate::python::solver::functions::{Callbacks, Functions, Jacobians};
+use crate::python::solver::session::Session;
+use crate::python::solver::{Solver, saving};
+use crate::python::unknowns::{FieldOf, Start};
 
-/// From this order on a factorization takes longer than handing the GIL over and back.
-const WORTH_DETACHING: usize = 64;
+/// Newton's method for a system, step by step: `root` with ``method='newton'`` without its loop.
+///
+/// Parameters
+/// ----------
+/// x0 : array_like
+///     Starting point, of any shape, real or complex, in single or double precision.
+/// jac : {'exact', '2-point', '3-point', 'cs'}, optional
+///     'exact', the default, asks for the Jacobian; the others approximate it from residuals at
+///     nearby points, which `ask` then wants.
+/// **options
+///     Those of `root`: ``xtol``, ``ftol``, ``maxiter``, ``line_search`` and ``diff_step``.
+///
+/// Attributes
+/// ----------
+/// done : bool
+///     Whether the solve has ended.
+/// x, fun : array
+///     The current iterate and its residual, which is None before it is known.
+/// nit, nfev, njev : int
+///     Iterations completed, residuals told, Jacobians told or approximated.
+/// residual_norm, step_norm : float
+///     Euclidean norms of the residual at the current iterate and of the last step.
+/// step_length : float
+///     What the last step was multiplied by, from the line search.
+///
+/// See Also
+/// --------
+/// root : The same with a loop.
+///
+/// Examples
+/// --------
+/// >>> import numpy as np
+/// >>> import raphson
+/// >>> solver = raphson.NewtonSystem([2.0, -2.0])
+/// >>> while not solver.done:
+/// ...     what, (x, y) = solver.ask()
+/// ...     if what == "residual":
+/// ...         solver.tell([np.exp(x) + y - 2, x**2 + 2 * y**2 - 6])
+/// ...     else:
+/// ...         solver.tell([[np.exp(x), 1], [2 * x, 4 * y]])
+/// >>> solver.result().x
+/// array([ 1.24979638, -1.48963234])
+#[pyclass(extends = Solver, module = "raphson", name = "NewtonSystem")]
+pub struct NewtonSystem;
+
+impl NewtonSystem {
+    fn begin(
+        start: Start<'_>,
+        rule: Option<Rule>,
+        tol: Option<&Bound<'_, PyAny>>,
+        options: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let session = match start.field()? {
+            FieldOf::Single => session::<f32>(start, rule, tol, options)?,
+            FieldOf::Double => session::<f64>(start, rule, tol, options)?,
+            FieldOf::ComplexSingle => session::<c32>(start, rule, tol, options)?,
+            FieldOf::ComplexDouble => session::<c64>(start, rule, tol, options)?,
+        };
+        Ok(PyClassInitializer::from(Solver::new(session, false)).add_subclass(NewtonSystem))
+    }
+}
+
+fn session<T: Entry>(
+    start: Start<'_>,
+    rule: Option<Rule>,
+    tol: Option<&Bound<'_, PyAny>>,
+    options: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Box<dyn Session>> {
+    if rule == Some(Rule::ComplexStep) && T::COMPLEX {
+        return Err(PyValueError::new_err(
+            "jac='cs' steps off the real axis and needs a real x0; use '2-point' or '3-point'",
+        ));
+    }
+    let options = Options::read(options, tol, T::EPSILON)?;
+    let values = start.values::<T>()?;
+    let unknowns = start.unknowns;
+    Ok(Box::new(Iteration::new(values, unknowns, rule, options.relative_step, options.system)))
+}
+
+#[pymethods]
+impl NewtonSystem {
+    #[new]
+    #[pyo3(
+        signature = (x0, jac=None, **options),
+        text_signature = "(x0, jac='exact', *, xtol=None, ftol=0.0, maxiter=100, \
+                          line_search='armijo', diff_step=None)"
+    )]
+    fn new(
+        x0: &Bound<'_, PyAny>,
+        jac: Option<&Bound<'_, PyAny>>,
+        options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        if let Some(options) = options {
+            refuse_unknown(options, &NAMES, CLASS)?;
+        }
+        let rule = named_rule(jac)?;
+        Self::begin(Start::read(x0, "x0")?, rule, None, options.map(|options| options.as_any()))
+    }
+
+    /// A solver from what `to_bytes` gave.
+    ///
+    /// Parameters
+    /// ----------
+    /// data : bytes
+    ///     The saved solver.
+    ///
+    /// Returns
+    /// -------
+    /// solver : NewtonSystem
+    ///
+    /// Raises
+    /// ------
+    /// ValueError
+    ///     If the data is truncated, altered, of a newer version, or of another class.
+    #[classmethod]
+    fn from_bytes<'py>(class: &Bound<'py, PyType>, data: &[u8]) -> PyResult<Bound<'py, Self>> {
+        let py = class.py();
+        let saved = saving::open(data, CLASS)?;
+        // What is loaded below may need LAPACK, and only looks whether it is there.
+        lapack::load(py)?;
+        let session = match saved.label.dtype.as_str() {
+            "float32" => load::<f32>(py, saved)?,
+            "float64" => load::<f64>(py, saved)?,
+            "complex64" => load::<c32>(py, saved)?,
+            "complex128" => load::<c64>(py, saved)?,
+            _ => return Err(saving::inconsistent()),
+        };
+        let solver = PyClassInitializer::from(Solver::new(session, false));
+        Bound::new(py, solver.add_subclass(NewtonSystem))
+    }
+
+    /// Euclidean norm of the residual at the current iterate.
+    #[getter]
+    fn residual_norm(slf: &Bound<'_, Self>) -> PyResult<f64> {
+        Ok(Solver::figures(slf.as_super())?.residual_norm)
+    }
+
+    /// What the last step was multiplied by.
+    #[getter]
+    fn step_length(slf: &Bound<'_, Self>) -> PyResult<f64> {
+        Ok(Solver::figures(slf.as_super())?.step_length)
+    }
+
+    /// Jacobians told or approximated.
+    #[getter]
+    fn njev(slf: &Bound<'_, Self>) -> PyResult<u64> {
+        Ok(Solver::figures(slf.as_super())?.jacobians)
+    }
+}
 
 #[pyfunction]
 pub fn root_newton<'py>(
@@ -29,268 +175,19 @@ pub fn root_newton<'py>(
     args: &Bound<'py, PyTuple>,
     jac: &Bound<'py, PyAny>,
     tol: Option<&Bound<'py, PyAny>>,
-    callback: Option<&Bound<'py, PyAny>>,
+    callback: &Bound<'py, PyAny>,
     options: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let unknowns = Unknowns::new(x0)?;
-    match unknowns.field()? {
-        FieldOf::Single => solve::<f32>(fun, unknowns, args, jac, tol, callback, options),
-        FieldOf::Double => solve::<f64>(fun, unknowns, args, jac, tol, callback, options),
-        FieldOf::ComplexSingle => solve::<c32>(fun, unknowns, args, jac, tol, callback, options),
-        FieldOf::ComplexDouble => solve::<c64>(fun, unknowns, args, jac, tol, callback, options),
-    }
-}
-
-fn solve<'py, T: Entry>(
-    fun: &Bound<'py, PyAny>,
-    unknowns: Unknowns<'py>,
-    args: &Bound<'py, PyTuple>,
-    jac: &Bound<'py, PyAny>,
-    tol: Option<&Bound<'py, PyAny>>,
-    callback: Option<&Bound<'py, PyAny>>,
-    options: Option<&Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let options = Options::read(options, tol, T::EPSILON)?;
-    let start: Vec<T> = unknowns.start()?;
-    let driver = Driver {
-        distances: Distances::from_start(&start, options.relative_step),
-        system: System::new(start, options.system),
-        unknowns,
-        fun: Callable::new(fun, args, "fun")?,
-        source: Source::new(jac, args, T::COMPLEX)?,
-        callback: callback
-            .map(|callback| Callable::new(callback, &PyTuple::empty(fun.py()), "callback"))
-            .transpose()?,
-        residual_shape: IxDyn(&[]),
-        residual: Vec::new(),
-        with_residual: None,
-        jacobian: None,
-        jacobians: 0,
+    let py = fun.py();
+    let start = Start::read(x0, "x0")?;
+    let residual = Callable::new(fun, args, "fun")?;
+    let (rule, jacobians) = match Source::read(jac)? {
+        Source::Callable => (None, Jacobians::Callable(Callable::new(jac, args, "jac")?)),
+        Source::WithResidual => (None, Jacobians::WithResidual(None)),
+        Source::Approximated(rule) => (Some(rule), Jacobians::None),
     };
-    driver.run()
-}
-
-/// Answers the solver with the user's functions.
-struct Driver<'py, T: Entry> {
-    system: System<T>,
-    unknowns: Unknowns<'py>,
-    distances: Distances,
-    fun: Callable<'py>,
-    source: Source<'py>,
-    callback: Option<Callable<'py>>,
-    /// The shape in which `fun` returns its values.
-    residual_shape: IxDyn,
-    residual: Vec<T>,
-    /// The Jacobian that came with the last residual.
-    with_residual: Option<Bound<'py, PyAny>>,
-    jacobian: Option<Returned<'py, T>>,
-    jacobians: u64,
-}
-
-impl<'py, T: Entry> Driver<'py, T> {
-    fn run(mut self) -> PyResult<Bound<'py, PyAny>> {
-        loop {
-            match self.system.ask() {
-                Ask::Residual(x) => {
-                    let x = self.unknowns.point(x)?;
-                    self.evaluate(&x)?;
-                    self.system.tell_residual(&self.residual);
-                }
-                Ask::Jacobian => self.answer_jacobian()?,
-                Ask::Solution(rhs) => {
-                    let Some(Returned::Sparse(sparse)) = &mut self.jacobian else {
-                        unreachable!("only a sparse Jacobian is kept");
-                    };
-                    match sparse.solve(rhs)? {
-                        Some(solution) => self.system.tell_solution(&solution),
-                        None => self.system.tell_singular_jacobian(),
-                    }
-                }
-                Ask::Report => self.report()?,
-                Ask::Done(stop) => return self.result(stop),
-            }
-        }
-    }
-
-    /// Calls `fun` and reads what it returns into `self.residual`.
-    fn evaluate(&mut self, x: &Bound<'py, PyAny>) -> PyResult<()> {
-        let mut returned = self.fun.call(x)?;
-        if matches!(self.source, Source::WithResidual) {
-            let [residual, jacobian] = [0, 1].map(|i| returned.get_item(i));
-            let (Ok(residual), Ok(jacobian)) = (residual, jacobian) else {
-                return Err(PyValueError::new_err(format!(
-                    "fun must return a pair (F, J) where jac is True, got {}",
-                    describe(&returned)
-                )));
-            };
-            returned = residual;
-            self.with_residual = Some(jacobian);
-        }
-        let shape = arrays::read(&returned, "fun", &mut self.residual)?;
-        self.expect_length(&returned, self.residual.len())?;
-        self.residual_shape = shape;
-        Ok(())
-    }
-
-    fn expect_length(&self, returned: &Bound<'_, PyAny>, length: usize) -> PyResult<()> {
-        let count = self.system.point().len();
-        if length == count {
-            return Ok(());
-        }
-        Err(PyValueError::new_err(format!(
-            "fun: expected {count} values, one for each element of x0, got {length} ({})",
-            describe(returned)
-        )))
-    }
-
-    fn answer_jacobian(&mut self) -> PyResult<()> {
-        self.jacobians += 1;
-        // The last one is not needed any more, and its memory may be.
-        self.jacobian = None;
-        let py = self.unknowns.start.py();
-        let jacobian = self.evaluate_jacobian()?;
-        match &jacobian {
-            Returned::Dense(matrix) => {
-                let lapack = lapack::load(py)?;
-                let system = &mut self.system;
-                if matrix.nrows() < WORTH_DETACHING {
-                    system.tell_jacobian(lapack, matrix.view());
-                } else {
-                    py.detach(|| system.tell_jacobian(lapack, matrix.view()));
-                }
-            }
-            Returned::Sparse(sparse) => {
-                let scales = sparse.scales(self.system.point())?;
-                self.system.tell_kept_jacobian(&scales);
-            }
-        }
-        self.jacobian = Some(jacobian);
-        Ok(())
-    }
-
-    fn evaluate_jacobian(&mut self) -> PyResult<Returned<'py, T>> {
-        let (returned, name) = match &mut self.source {
-            Source::Callable(jac) => {
-                let x = self.unknowns.point(self.system.point())?;
-                (jac.call(&x)?, "jac")
-            }
-            Source::WithResidual => match self.with_residual.take() {
-                Some(jacobian) => (jacobian, "fun (the Jacobian)"),
-                None => unreachable!("the residual at the current point was asked for first"),
-            },
-            Source::Differences(scheme) => {
-                let scheme = *scheme;
-                return self.differences(scheme);
-            }
-            Source::ComplexStep => return self.complex_step(),
-        };
-        Returned::read(&returned, name, (self.residual_shape.slice(), self.unknowns.shape()))
-    }
-
-    fn differences(&mut self, scheme: Scheme) -> PyResult<Returned<'py, T>> {
-        let (point, residual) = (self.system.point().to_vec(), self.system.residual().to_vec());
-        refuse_large_order::<T>(point.len())?;
-        let mut differences = FiniteDifferences::new(scheme, &point, &residual, &self.distances);
-        while let Some(x) = differences.ask() {
-            let x = self.unknowns.point(x)?;
-            self.evaluate(&x)?;
-            differences.tell(&self.residual);
-        }
-        Ok(Returned::Dense(differences.into_jacobian()))
-    }
-
-    fn complex_step(&mut self) -> PyResult<Returned<'py, T>> {
-        let point = self.system.point();
-        refuse_large_order::<T>(point.len())?;
-        let mut step: ComplexStep<T> = ComplexStep::new(point, point.len(), &self.distances);
-        let mut values: Vec<c64> = Vec::new();
-        while let Some(x) = step.ask() {
-            let returned = self.fun.call(&self.unknowns.point(x)?)?;
-            arrays::read(&returned, "fun", &mut values)?;
-            self.expect_length(&returned, values.len())?;
-            step.tell(&values);
-        }
-        Ok(Returned::Dense(step.into_jacobian()))
-    }
-
-    fn report(&mut self) -> PyResult<()> {
-        if let Some(callback) = &mut self.callback {
-            let x = self.unknowns.point(self.system.point())?;
-            let f = self.unknowns.array(self.system.residual(), self.residual_shape.slice())?;
-            match callback.call_with(&x, &f) {
-                Ok(_) => {}
-                Err(error) if error.is_instance_of::<PyStopIteration>(x.py()) => {
-                    self.system.interrupt();
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        self.system.tell_reported();
-        Ok(())
-    }
-
-    fn result(self, stop: Stop) -> PyResult<Bound<'py, PyAny>> {
-        let current = matches!(stop, Stop::SmallResidual | Stop::SmallStep | Stop::Interrupted);
-        let (x, f) = if current {
-            (self.system.point(), self.system.residual())
-        } else {
-            self.system.best()
-        };
-        let py = self.unknowns.start.py();
-        let result = optimize_result(py)?;
-        let fields = result.cast::<PyDict>()?;
-        fields.set_item(intern!(py, "message"), message(stop, self.system.iterations(), f))?;
-        fields.set_item(
-            intern!(py, "success"),
-            matches!(stop, Stop::SmallResidual | Stop::SmallStep),
-        )?;
-        fields.set_item(intern!(py, "status"), status(stop))?;
-        fields.set_item(intern!(py, "method"), "newton")?;
-        fields
-            .set_item(intern!(py, "fun"), self.unknowns.array(f, self.residual_shape.slice())?)?;
-        fields.set_item(intern!(py, "x"), self.unknowns.point(x)?)?;
-        fields
-            .set_item(intern!(py, "jac"), self.jacobian.map(|jacobian| jacobian.to_python(py)))?;
-        fields.set_item(intern!(py, "nit"), self.system.iterations())?;
-        fields.set_item(intern!(py, "nfev"), self.fun.calls)?;
-        fields.set_item(intern!(py, "njev"), self.jacobians)?;
-        Ok(result)
-    }
-}
-
-fn status(stop: Stop) -> i32 {
-    match stop {
-        Stop::SmallResidual => 1,
-        Stop::SmallStep => 2,
-        Stop::OutOfIterations => 0,
-        Stop::SingularJacobian => -1,
-        Stop::NonFiniteJacobian => -2,
-        Stop::NonFiniteResidual => -3,
-        Stop::Stalled => -4,
-        Stop::Interrupted => -5,
-    }
-}
-
-fn message<T: Entry>(stop: Stop, iterations: u64, residual: &[T]) -> String {
-    let largest = max_norm(residual);
-    let at = format!("at iteration {}", iterations + 1);
-    match stop {
-        Stop::SmallResidual => "Converged: the residual is within ftol.".into(),
-        Stop::SmallStep => "Converged: the next step and the residual are within xtol.".into(),
-        Stop::OutOfIterations => {
-            format!("No convergence after {iterations} iterations (max |F| = {largest:.3e}).")
-        }
-        Stop::SingularJacobian => format!("The Jacobian is singular {at}."),
-        Stop::NonFiniteJacobian => format!("The Jacobian has NaN or inf {at}."),
-        Stop::NonFiniteResidual if iterations == 0 && !largest.is_finite() => {
-            "The residual has NaN or inf at x0.".into()
-        }
-        Stop::NonFiniteResidual => format!("The residual has NaN or inf along the step {at}."),
-        Stop::Stalled => format!(
-            "No step along the Newton direction reduces the residual {at} (max |F| = \
-             {largest:.3e}): x is near a local minimum of its norm, the residual is lost in \
-             rounding errors, or the Jacobian is wrong."
-        ),
-        Stop::Interrupted => format!("Stopped by the callback after {iterations} iterations."),
-    }
+    let callbacks = Callbacks::read(callback, &PyTuple::empty(py), false)?;
+    let solver = Bound::new(py, NewtonSystem::begin(start, rule, tol, options)?)?.into_super();
+    Functions { residual, jacobians, callbacks, verbosity: 0.0 }.solve(&solver)?;
+    Solver::hold(&solver)?.session()?.result(py)
 }

@@ -13,7 +13,7 @@ pub struct Options {
     pub relative_step: Option<f64>,
 }
 
-const NAMES: [&str; 5] = ["xtol", "ftol", "maxiter", "line_search", "diff_step"];
+pub const NAMES: [&str; 5] = ["xtol", "ftol", "maxiter", "line_search", "diff_step"];
 
 impl Options {
     /// `epsilon` is that of the field; `tol` is the default for `xtol`.

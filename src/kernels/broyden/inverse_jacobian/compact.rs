@@ -21,33 +21,40 @@
 //! section 7.3 (brsol), here with step lengths λ.
 
 use ndarray::{Array1, Array2};
+use serde::{Deserialize, Serialize};
 
 use super::{Dense, Step, Store};
 use crate::linalg::Field;
 use crate::linalg::norm::norm;
 use crate::linalg::tall::{combine, dot, dots, fill_blocks};
+use crate::saved;
 
 /// Sums of squares that are smaller have lost digits to underflow, in single precision too.
 const SMALLEST_SQUARE: f64 = 1e-30;
 
 /// The factor I + (Σ aᵢ vᵢ) vᵣᴴ; the sum has at most two terms.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(bound = "T: Field")]
 struct Factor<T> {
     left: [(usize, T); 2],
     right: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(bound = "T: Field")]
 pub struct Compact<T: Field> {
     /// h₀ = −α
     initial: T,
     /// More factors than this are dropped before an update.
     limit: Option<usize>,
     /// The kept vectors; the last one is the direction.
+    #[serde(with = "saved::vectors")]
     vectors: Vec<Vec<T>>,
     /// Vectors that were dropped, to be used again.
+    #[serde(skip)]
     spare: Vec<Vec<T>>,
     /// `gram[i][j]` = vᵢᴴvⱼ for j ≤ i.
+    #[serde(with = "saved::vectors")]
     gram: Vec<Vec<T>>,
     factors: Vec<Factor<T>>,
 }
@@ -67,6 +74,19 @@ impl<T: Field> Compact<T> {
     }
 
     /// How many updates H holds.
+    /// Whether the parts have the sizes that go together; those of saved state may not.
+    pub fn fits(&self, unknowns: usize) -> bool {
+        let kept = self.vectors.len();
+        let known = |factor: &Factor<T>| {
+            factor.right < kept && factor.left.iter().all(|&(vector, _)| vector < kept)
+        };
+        kept > 0
+            && self.vectors.iter().all(|vector| vector.len() == unknowns)
+            && self.gram.len() == kept
+            && self.gram.iter().enumerate().all(|(i, row)| row.len() == i + 1)
+            && self.factors.iter().all(known)
+    }
+
     pub fn rank(&self) -> usize {
         self.factors.len()
     }

@@ -1,21 +1,31 @@
 //! H as a matrix, for few unknowns.
 
 use ndarray::{Array1, Array2, ArrayView1};
+use serde::{Deserialize, Serialize};
 
 use super::{Step, Store};
 use crate::linalg::Field;
+use crate::saved;
 
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(bound = "T: Field")]
 pub struct Dense<T: Field> {
     /// h₀ = −α
     initial: T,
+    #[serde(with = "saved::matrix")]
     matrix: Array2<T>,
+    #[serde(with = "saved::vector")]
     direction: Vec<T>,
 }
 
 impl<T: Field> Dense<T> {
     pub fn new(initial: T, matrix: Array2<T>, direction: Vec<T>) -> Self {
         Dense { initial, matrix, direction }
+    }
+
+    /// Whether the parts have the sizes that go together; those of saved state may not.
+    pub fn fits(&self, unknowns: usize) -> bool {
+        self.matrix.dim() == (unknowns, unknowns) && self.direction.len() == unknowns
     }
 
     #[cfg(test)]

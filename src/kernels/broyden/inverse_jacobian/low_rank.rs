@@ -28,9 +28,11 @@ use crate::linalg::tall::{
     add_combination, add_scaled, dot, dots_of_block, each_block, fill_blocks, gram,
     replace_by_combinations, rows_of_all, sum_blocks,
 };
+use crate::saved;
+use serde::{Deserialize, Serialize};
 
 /// How the sum is kept short.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub enum Reduction {
     /// Drop the oldest pairs until there are no more than `rank`.
     DropOldest { rank: usize },
@@ -38,15 +40,20 @@ pub enum Reduction {
     KeepLargest { rank: usize, retained: usize, lapack: Lapack },
 }
 
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(bound = "T: Field")]
 pub struct LowRank<T: Field> {
     /// h₀ = −α
     initial: T,
     reduction: Reduction,
+    #[serde(with = "saved::vectors")]
     left: Vec<Vec<T>>,
+    #[serde(with = "saved::vectors")]
     right: Vec<Vec<T>>,
     /// Vectors that were dropped, to be used again.
+    #[serde(skip)]
     spare: Vec<Vec<T>>,
+    #[serde(with = "saved::vector")]
     direction: Vec<T>,
 }
 
@@ -62,6 +69,18 @@ impl<T: Field> LowRank<T> {
         };
         store.restart(residual);
         store
+    }
+
+    /// Whether the parts have the sizes that go together; those of saved state may not.
+    pub fn fits(&self, unknowns: usize) -> bool {
+        let bounded = match self.reduction {
+            Reduction::DropOldest { .. } => true,
+            Reduction::KeepLargest { rank, retained, .. } => retained < rank,
+        };
+        let mut vectors = self.left.iter().chain(&self.right).chain([&self.direction]);
+        bounded
+            && self.left.len() == self.right.len()
+            && vectors.all(|vector| vector.len() == unknowns)
     }
 
     #[cfg(test)]

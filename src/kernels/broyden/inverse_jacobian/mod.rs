@@ -17,6 +17,8 @@
 //! Mathematics of Computation 19, 1965; C. T. Kelley, "Iterative Methods for Linear and Nonlinear
 //! Equations", SIAM, 1995, section 7.3.
 
+use serde::{Deserialize, Serialize};
+
 mod compact;
 mod dense;
 mod low_rank;
@@ -30,7 +32,7 @@ use crate::linalg::lapack::Lapack;
 use crate::linalg::norm::norm;
 
 /// How the rank of H is kept low.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum RankLimit {
     /// It is not.
     None,
@@ -66,7 +68,8 @@ trait Store<T: Field> {
 }
 
 /// One of the stores.
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(bound = "T: Field")]
 pub enum InverseJacobian<T: Field> {
     Compact(Compact<T>),
     LowRank(LowRank<T>),
@@ -108,6 +111,15 @@ impl<T: Field> InverseJacobian<T> {
         match self {
             InverseJacobian::Compact(store) => store.direction_norm(),
             _ => norm(self.direction()),
+        }
+    }
+
+    /// Whether the parts have the sizes that go together; those of saved state may not.
+    pub fn fits(&self, unknowns: usize) -> bool {
+        match self {
+            InverseJacobian::Compact(store) => store.fits(unknowns),
+            InverseJacobian::LowRank(store) => store.fits(unknowns),
+            InverseJacobian::Dense(store) => store.fits(unknowns),
         }
     }
 

@@ -20,10 +20,11 @@
 //! section 3.5.
 
 use super::{Ask, power};
+use serde::{Deserialize, Serialize};
 
 const DECREASE: f64 = 1e-4;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Armijo {
     /// φ₀
     merit: f64,
@@ -38,13 +39,13 @@ pub struct Armijo {
     phase: Phase,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 struct Trial {
     step: f64,
     merit: f64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 enum Phase {
     FullStep,
     Parabola,

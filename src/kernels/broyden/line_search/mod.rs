@@ -13,6 +13,8 @@
 //! Reference: J. Nocedal, S. J. Wright, "Numerical Optimization", second edition, Springer, 2006,
 //! chapter 3.
 
+use serde::{Deserialize, Serialize};
+
 mod armijo;
 mod more_thuente;
 
@@ -33,7 +35,7 @@ pub enum Ask {
 }
 
 /// Armijo's rule alone or the search of Moré and Thuente.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub enum LineSearch {
     Armijo(Armijo),
     MoreThuente(MoreThuente),

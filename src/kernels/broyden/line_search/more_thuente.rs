@@ -22,6 +22,7 @@
 //! decrease", ACM Transactions on Mathematical Software 20(3), 1994, 286–307.
 
 use super::{Ask, power};
+use serde::{Deserialize, Serialize};
 
 /// A bracket is bisected unless two trials shrink it to this part.
 const SHRINKAGE: f64 = 0.66;
@@ -30,7 +31,7 @@ const SHRINKAGE: f64 = 0.66;
 const EXTRAPOLATION: [f64; 2] = [1.1, 4.0];
 
 /// What is asked of a length, and when to give up; no number is negative.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub struct Limits {
     /// μ
     pub sufficient_decrease: f64,
@@ -44,7 +45,7 @@ pub struct Limits {
     pub trials: u32,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct MoreThuente {
     start: Trial,
     interval: Interval,
@@ -59,7 +60,7 @@ pub struct MoreThuente {
     phase: Phase,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 enum Phase {
     /// Looking for a minimiser of ψ.
     FirstStage,
@@ -223,7 +224,7 @@ impl MoreThuente {
 }
 
 /// A length with φ and φ', or with ψ and ψ'.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 struct Trial {
     step: f64,
     value: f64,
@@ -237,13 +238,13 @@ impl Trial {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 struct Range {
     low: f64,
     high: f64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 struct Interval {
     /// The trial with the least value.
     best: Trial,

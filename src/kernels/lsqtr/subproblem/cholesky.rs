@@ -9,15 +9,20 @@ use crate::kernels::lsqtr::geometry::Geometry;
 use crate::linalg::columns;
 use crate::linalg::lapack::Lapack;
 use crate::linalg::lapack::routines::{Side, cholesky, gram, solve_triangle};
+use crate::saved;
+use serde::{Deserialize, Serialize};
 
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Normal {
     lapack: Lapack,
     /// The upper triangle of ĴᵀĴ + C.
+    #[serde(with = "saved::vector")]
     matrix: Vec<f64>,
     /// The factor for a multiplier.
+    #[serde(with = "saved::vector")]
     factor: Vec<f64>,
     /// [J f], d, C and ĝ
+    #[serde(with = "saved::vector")]
     stacked: Vec<f64>,
     rows: usize,
     geometry: Geometry,
@@ -51,6 +56,16 @@ impl Normal {
             column[j] += geometry.curvature[j];
         }
         self.factor(0.0) && !self.deficient()
+    }
+
+    /// Whether it has the factors for a Jacobian of this shape.
+    pub fn fits(&self, rows: usize, unknowns: usize) -> bool {
+        let square = unknowns * unknowns;
+        self.matrix.len() == square
+            && self.factor.len() == square
+            && self.rows == rows
+            && self.stacked.len() == rows * (unknowns + 1)
+            && self.geometry.fits(unknowns)
     }
 
     /// Gives [J f] back, if it is here.

@@ -18,6 +18,8 @@
 //! Reference: J. J. Moré, "The Levenberg-Marquardt algorithm: implementation and theory", Lecture
 //! Notes in Mathematics 630, 1978, section 4.
 
+use serde::{Deserialize, Serialize};
+
 mod cholesky;
 mod qr;
 mod svd;
@@ -30,6 +32,7 @@ use crate::linalg::lapack::routines::{Side, solve_triangle};
 use crate::linalg::norm::norm;
 
 use super::geometry::Geometry;
+use crate::saved;
 use cholesky::Normal;
 use qr::Triangle;
 use svd::Spectrum;
@@ -40,7 +43,7 @@ const NEAR: f64 = 0.01;
 /// Evaluations of p(α) at most.
 const EVALUATIONS: u32 = 10;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Method {
     Qr,
     Svd,
@@ -75,18 +78,19 @@ trait Factors {
     fn image(&self, step: &[f64]) -> Vec<f64>;
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 enum Form {
     Triangle,
     Spectrum,
     Normal,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Subproblem {
     lapack: Lapack,
     method: Method,
     /// [J f], until it is factored in place.
+    #[serde(with = "saved::vector")]
     stacked: Vec<f64>,
     rows: usize,
     form: Form,
@@ -94,6 +98,7 @@ pub struct Subproblem {
     spectrum: Option<Spectrum>,
     normal: Normal,
     gradient_norm: f64,
+    #[serde(with = "saved::vector")]
     newton_step: Vec<f64>,
     newton_norm: f64,
 }
@@ -153,6 +158,20 @@ impl Subproblem {
         self.newton_step = self.factors().newton_step();
         self.newton_norm = norm(&self.newton_step);
         true
+    }
+
+    /// Whether it has a Jacobian of this shape, loaded or factored as the case is; saved state may
+    /// not.
+    pub fn fits(&self, rows: usize, unknowns: usize, factored: bool) -> bool {
+        if !factored {
+            return self.rows == rows && self.stacked.len() == rows * (unknowns + 1);
+        }
+        let factors = match self.form {
+            Form::Normal => self.normal.fits(rows, unknowns),
+            Form::Triangle => self.triangle.fits(unknowns),
+            Form::Spectrum => self.spectrum.as_ref().is_some_and(|form| form.fits(unknowns)),
+        };
+        factors && self.newton_step.len() == unknowns
     }
 
     fn factors(&self) -> &dyn Factors {

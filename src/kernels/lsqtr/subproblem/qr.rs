@@ -12,20 +12,26 @@ use crate::linalg::lapack::routines::{
     Side, inverse_condition, qr, qr_of_triangles, solve_triangle,
 };
 use crate::linalg::tall::add_scaled;
+use crate::saved;
+use serde::{Deserialize, Serialize};
 
 /// From this many unknowns on LAPACK is as fast as rotations row by row or faster (measured with a
 /// whole trial around it: rotations take two thirds of the time at 8 to 16, and 1.4 times it at 48).
 const WORTH_LAPACK: usize = 32;
 
 /// [R̂ z; 0 ρ], of order n + 1.
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Triangle {
     lapack: Lapack,
+    #[serde(with = "saved::vector")]
     r: Vec<f64>,
     order: usize,
     /// The factor for a multiplier, and what is merged into it.
+    #[serde(skip)]
     trial: Vec<f64>,
+    #[serde(skip)]
     merged: Vec<f64>,
+    #[serde(skip)]
     work: Vec<f64>,
 }
 
@@ -81,6 +87,11 @@ impl Triangle {
         }
         let merged = &mut self.merged;
         qr_of_triangles(self.lapack, r, self.order, merged, unknowns, &mut self.work);
+    }
+
+    /// Whether it has the factors of a matrix with so many columns.
+    pub fn fits(&self, unknowns: usize) -> bool {
+        self.order == unknowns + 1 && self.r.len() == self.order * self.order
     }
 
     pub fn unknowns(&self) -> usize {

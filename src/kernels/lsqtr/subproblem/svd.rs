@@ -6,18 +6,23 @@
 
 use ndarray::{Array2, ArrayView1};
 use ndarray_linalg::{JobSvd, SVDDC};
+use serde::{Deserialize, Serialize};
 
 use super::qr::Triangle;
 use super::{Factors, Trial};
 use crate::linalg::lapack::Lapack;
+use crate::saved;
 
-#[derive(Debug)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Spectrum {
     /// S
+    #[serde(with = "saved::vector")]
     values: Vec<f64>,
     /// Vᵀ
+    #[serde(with = "saved::matrix")]
     directions: Array2<f64>,
     /// Uᵀz, and 0 where the singular value is.
+    #[serde(with = "saved::vector")]
     components: Vec<f64>,
 }
 
@@ -41,6 +46,13 @@ impl Spectrum {
             values: values.to_vec(),
             directions: directions?,
         })
+    }
+
+    /// Whether it is that of a matrix with so many columns.
+    pub fn fits(&self, unknowns: usize) -> bool {
+        let vectors = [&self.values, &self.components];
+        vectors.iter().all(|vector| vector.len() == unknowns)
+            && self.directions.dim() == (unknowns, unknowns)
     }
 
     /// −V applied to a function of singular value and component; the function is 0 where the

@@ -1,0 +1,399 @@
+//! The least-squares kernel for Python values.
+
+use ndarray::{Array2, ArrayView2, Dimension, Ix2};
+use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods, ToPyArray};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+use serde::{Deserialize, Serialize};
+
+use super::report;
+use crate::kernels::differences::Distances;
+use crate::kernels::lsqtr::bounds::Margin;
+use crate::kernels::lsqtr::solver::{Ask, LeastSquares};
+use crate::kernels::lsqtr::termination::Stop;
+use crate::linalg::norm::norm;
+use crate::python::arrays::{self, describe};
+use crate::python::lapack;
+use crate::python::results::optimize_result;
+use crate::python::root::jacobian::expect_memory;
+use crate::python::solver::approximation::{Approximation, Rule};
+use crate::python::solver::saving;
+use crate::python::solver::session::{Figures, Next, Session};
+use crate::python::text::print;
+use crate::python::unknowns::Unknowns;
+use crate::saved;
+
+/// The class of the solver.
+pub const CLASS: &str = "LeastSquares";
+
+/// From this many elements of the Jacobian on, a step takes longer than handing the GIL over and
+/// back.
+const WORTH_DETACHING: usize = 2_000;
+
+/// A solve in progress.
+pub struct Iteration {
+    state: State,
+    /// The last Jacobian, as the user returned it.
+    jacobian: Option<Py<PyAny>>,
+    /// For residuals that cannot be read where they are.
+    buffer: Vec<f64>,
+}
+
+/// What is saved of it, beside the Jacobian.
+#[derive(Deserialize, Serialize)]
+struct State {
+    unknowns: Unknowns,
+    kernel: LeastSquares,
+    /// How the Jacobian is approximated; None where it is asked for.
+    rule: Option<Rule>,
+    distances: Distances,
+    /// The Jacobian in the making.
+    approximation: Option<Approximation<f64>>,
+    #[serde(with = "saved::vector")]
+    first_residual: Vec<f64>,
+    #[serde(with = "saved::vectors")]
+    points: Vec<Vec<f64>>,
+    #[serde(with = "saved::vector")]
+    radii: Vec<f64>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Saved<S> {
+    state: S,
+    jacobian: Option<SavedJacobian>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct SavedJacobian(#[serde(with = "saved::matrix")] Array2<f64>);
+
+impl Iteration {
+    pub fn new(kernel: LeastSquares, unknowns: Unknowns, rule: Option<Rule>) -> Self {
+        let state = State {
+            unknowns,
+            rule,
+            distances: Distances::from_start(kernel.start(), None),
+            kernel,
+            approximation: None,
+            first_residual: Vec::new(),
+            points: Vec::new(),
+            radii: Vec::new(),
+        };
+        Iteration { state, jacobian: None, buffer: Vec::new() }
+    }
+
+    /// Begins to approximate the Jacobian, or tells the one that is complete.
+    fn approximate(&mut self, py: Python<'_>, rule: Rule) -> PyResult<()> {
+        let State { kernel, distances, approximation, .. } = &mut self.state;
+        match approximation.take_if(|approximation| approximation.complete()) {
+            Some(complete) => {
+                let jacobian = complete.into_jacobian();
+                kernel.tell_jacobian(jacobian.view());
+                self.jacobian = Some(jacobian.to_pyarray(py).into_any().unbind());
+            }
+            None => {
+                let (point, residual) = (kernel.point(), kernel.residual());
+                expect_memory::<f64>(2 * residual.len() * point.len())?;
+                let bounds = Some(&kernel.options().bounds);
+                *approximation = Some(Approximation::new(rule, point, residual, distances, bounds));
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, py: Python<'_>) {
+        let kernel = &mut self.state.kernel;
+        if kernel.residual().len() * kernel.point().len() < WORTH_DETACHING {
+            kernel.step();
+        } else {
+            py.detach(|| kernel.step());
+        }
+    }
+
+    fn tell_residual(&mut self, value: &Bound<'_, PyAny>, name: &str) -> PyResult<()> {
+        let (kernel, buffer) = (&mut self.state.kernel, &mut self.buffer);
+        let expected = kernel.residual().len();
+        let first = expected == 0;
+        let count = arrays::with_values(value, name, buffer, |residual| {
+            let fits = if first { !residual.is_empty() } else { residual.len() == expected };
+            if fits {
+                kernel.tell_residual(residual);
+            }
+            residual.len()
+        })?;
+        if !first {
+            expect_count(count, expected, name, value)?;
+            self.state.radii.push(self.state.kernel.radius());
+        } else if count == 0 {
+            return Err(PyValueError::new_err(format!(
+                "{name}: expected at least one residual, got {}",
+                describe(value)
+            )));
+        } else {
+            self.state.first_residual = self.state.kernel.residual().to_vec();
+        }
+        Ok(())
+    }
+
+    /// Tells the Jacobian that the user returned, without writing to it.
+    fn tell_jacobian(&mut self, returned: &Bound<'_, PyAny>, name: &str) -> PyResult<()> {
+        let kernel = &mut self.state.kernel;
+        let (m, n) = (kernel.residual().len(), kernel.point().len());
+        if let Ok(array) = returned.cast::<PyArrayDyn<f64>>()
+            && array.shape() == [m, n]
+            && arrays::lies_regularly(array)
+            && let Ok(array) = array.try_readonly()
+            && let Ok(view) = array.as_array().into_dimensionality::<Ix2>()
+        {
+            kernel.tell_jacobian(view);
+            self.jacobian = Some(returned.clone().unbind());
+            return Ok(());
+        }
+        let mut entries: Vec<f64> = Vec::new();
+        let shape = arrays::read(returned, name, &mut entries)?;
+        let fits = shape.slice() == [m, n]
+            || (shape.ndim() == 1 && (m == 1 || n == 1) && entries.len() == m * n);
+        let view = ArrayView2::from_shape((m, n), &entries);
+        let Some(view) = view.ok().filter(|_| fits) else {
+            return Err(PyValueError::new_err(format!(
+                "{name}: expected a Jacobian of shape ({m}, {n}), a row for each residual, got {}",
+                describe(returned)
+            )));
+        };
+        kernel.tell_jacobian(view);
+        self.jacobian = Some(if returned.hasattr("shape")? {
+            returned.clone().unbind()
+        } else {
+            arrays::to_python(returned.py(), &entries, &[m, n]).into_any().unbind()
+        });
+        Ok(())
+    }
+
+    /// The Jacobian as numbers, for saving; what the user returned may be of any kind.
+    fn jacobian_to_save(&self, py: Python<'_>) -> PyResult<Option<SavedJacobian>> {
+        let Some(jacobian) = &self.jacobian else { return Ok(None) };
+        let mut entries: Vec<f64> = Vec::new();
+        arrays::read(jacobian.bind(py), "jac", &mut entries)?;
+        let kernel = &self.state.kernel;
+        let shape = (kernel.residual().len(), kernel.point().len());
+        // The array is the user's, who may have resized it.
+        Ok(Array2::from_shape_vec(shape, entries).ok().map(SavedJacobian))
+    }
+}
+
+impl Session for Iteration {
+    fn advance(&mut self, py: Python<'_>) -> PyResult<Next> {
+        loop {
+            match self.state.kernel.ask() {
+                Ask::Residual(_) => return Ok(Next::Residual),
+                Ask::Report => return Ok(Next::Report),
+                Ask::Done(_) => return Ok(Next::Nothing),
+                Ask::Step => self.step(py),
+                Ask::Jacobian => match (self.state.rule, &self.state.approximation) {
+                    (None, _) => return Ok(Next::Jacobian),
+                    (_, Some(approximation)) if !approximation.complete() => {
+                        return Ok(Next::Residual);
+                    }
+                    (Some(rule), _) => self.approximate(py, rule)?,
+                },
+            }
+        }
+    }
+
+    fn question<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let State { kernel, unknowns, approximation, .. } = &self.state;
+        match (kernel.ask(), approximation) {
+            (Ask::Residual(x), _) => unknowns.point(py, x),
+            (_, Some(approximation)) => approximation.question(py, unknowns),
+            _ => self.point(py),
+        }
+    }
+
+    fn answer(
+        &mut self,
+        value: &Bound<'_, PyAny>,
+        name: &str,
+    ) -> PyResult<Option<Box<dyn Session>>> {
+        let expected = self.state.kernel.residual().len();
+        if let Some(approximation) = &mut self.state.approximation {
+            approximation
+                .answer(value, name, |count| expect_count(count, expected, name, value))?;
+        } else if matches!(self.state.kernel.ask(), Ask::Jacobian) {
+            self.tell_jacobian(value, name)?;
+        } else {
+            self.tell_residual(value, name)?;
+        }
+        Ok(None)
+    }
+
+    fn reported(&mut self, _: Python<'_>, stop: bool) -> PyResult<()> {
+        let State { kernel, points, radii, .. } = &mut self.state;
+        let first = radii.is_empty();
+        if first {
+            radii.push(kernel.radius());
+        }
+        if first || kernel.report().accepted {
+            points.push(kernel.point().to_vec());
+        }
+        kernel.tell_reported(stop);
+        Ok(())
+    }
+
+    fn stop(&mut self) -> PyResult<()> {
+        if self.state.kernel.evaluations() == 0 {
+            return Err(PyRuntimeError::new_err(
+                "stop() comes too early: no residual is known yet",
+            ));
+        }
+        if matches!(self.state.kernel.ask(), Ask::Jacobian) {
+            self.state.approximation = None;
+            self.jacobian = None;
+        }
+        self.state.kernel.interrupt();
+        Ok(())
+    }
+
+    fn point<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.state.unknowns.point(py, self.state.kernel.point())
+    }
+
+    fn residual<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let known = self.state.kernel.evaluations() > 0;
+        known.then(|| self.state.unknowns.vector(py, self.state.kernel.residual())).transpose()
+    }
+
+    fn figures(&self) -> Figures {
+        let kernel = &self.state.kernel;
+        let step = kernel.report().step;
+        Figures {
+            iterations: kernel.iterations(),
+            evaluations: kernel.evaluations(),
+            jacobians: kernel.jacobians(),
+            residual_norm: f64::NAN,
+            cost: Some(kernel.cost()),
+            optimality: kernel.optimality(),
+            // The kernel says infinity before there is a step.
+            step_norm: if step.is_finite() { step } else { 0.0 },
+            step_length: f64::NAN,
+            trust_radius: kernel.radius(),
+        }
+    }
+
+    fn for_callback<'py>(&self, py: Python<'py>) -> PyResult<Option<Vec<Bound<'py, PyAny>>>> {
+        let accepted = self.state.kernel.report().accepted;
+        accepted.then(|| Ok(vec![self.point(py)?])).transpose()
+    }
+
+    fn print(&mut self, py: Python<'_>, verbosity: f64) -> PyResult<()> {
+        let kernel = &self.state.kernel;
+        let first = self.state.radii.is_empty();
+        if verbosity <= 1.0 {
+            return Ok(());
+        }
+        if first && verbosity > 2.0 {
+            print(py, &report::settings(py, kernel.options(), kernel.radius())?)?;
+        }
+        if first {
+            print(py, &report::header())?;
+        }
+        print(py, &report::row(py, kernel)?)
+    }
+
+    fn print_end(&self, py: Python<'_>, verbosity: f64) -> PyResult<()> {
+        let kernel = &self.state.kernel;
+        let Ask::Done(stop) = kernel.ask() else { return Ok(()) };
+        if verbosity <= 0.0 {
+            return Ok(());
+        }
+        let message = report::message(py, stop, &kernel.options().termination)?;
+        let gaps = kernel.point().iter().zip(kernel.start()).map(|(x, start)| x - start);
+        let distance = norm(&gaps.collect::<Vec<_>>());
+        print(py, &report::summary(py, kernel, stop.success(), &message, distance)?)
+    }
+
+    fn result<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let State { kernel, unknowns, first_residual, points, radii, .. } = &self.state;
+        let Ask::Done(stop) = kernel.ask() else { return optimize_result(py) };
+        let limits = &kernel.options().termination;
+        let margin = if limits.step == 0.0 { Margin::None } else { Margin::Relative(limits.step) };
+        let active = kernel.options().bounds.active(kernel.point(), margin);
+        let residual = unknowns.vector(py, kernel.residual())?;
+        let allx = PyList::empty(py);
+        for point in points {
+            allx.append(unknowns.point(py, point)?)?;
+        }
+        if stop == Stop::NonFiniteJacobian && kernel.jacobians() > 1 {
+            allx.append(self.point(py)?)?;
+        }
+
+        let result = optimize_result(py)?;
+        let fields = result.cast::<PyDict>()?;
+        fields.set_item(intern!(py, "x"), self.point(py)?)?;
+        fields.set_item(intern!(py, "success"), stop.success())?;
+        fields.set_item(intern!(py, "status"), report::status(stop))?;
+        fields.set_item(intern!(py, "message"), report::message(py, stop, limits)?)?;
+        fields.set_item(intern!(py, "cost"), kernel.cost())?;
+        fields.set_item(intern!(py, "fun"), &residual)?;
+        fields.set_item(intern!(py, "grad"), unknowns.point(py, kernel.gradient())?)?;
+        fields.set_item(intern!(py, "v"), unknowns.point(py, kernel.distances())?)?;
+        fields.set_item(intern!(py, "jac"), &self.jacobian)?;
+        fields.set_item(intern!(py, "optimality"), kernel.optimality())?;
+        fields.set_item(intern!(py, "nfev"), kernel.evaluations())?;
+        fields.set_item(intern!(py, "njev"), kernel.jacobians())?;
+        fields.set_item(intern!(py, "nit"), kernel.iterations())?;
+        let active = PyArray1::from_iter(py, active.into_iter().map(i64::from));
+        fields.set_item(intern!(py, "active_mask"), active)?;
+        fields.set_item(intern!(py, "allx"), allx)?;
+        fields.set_item(intern!(py, "alltr"), radii)?;
+        fields.set_item(intern!(py, "fse"), residual)?;
+        fields.set_item(intern!(py, "f0se"), unknowns.vector(py, first_residual)?)?;
+        Ok(result)
+    }
+
+    fn to_bytes(&self, py: Python<'_>) -> PyResult<Vec<u8>> {
+        let jacobian = self.jacobian_to_save(py)?;
+        saving::save(CLASS, "float64", &Saved { state: &self.state, jacobian })
+    }
+
+    fn references(&self) -> Vec<&Py<PyAny>> {
+        self.state.unknowns.references().into_iter().chain(&self.jacobian).collect()
+    }
+}
+
+fn expect_count(
+    count: usize,
+    expected: usize,
+    name: &str,
+    returned: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    if count == expected {
+        return Ok(());
+    }
+    Err(PyValueError::new_err(format!(
+        "{name}: expected {expected} residuals, as at x0, got {count} ({})",
+        describe(returned)
+    )))
+}
+
+/// A session from bytes.
+pub fn load(py: Python<'_>, data: &[u8]) -> PyResult<Box<dyn Session>> {
+    let saved = saving::open(data, CLASS)?;
+    // What is loaded below has a proof that LAPACK is there.
+    lapack::load(py)?;
+    let Saved { mut state, jacobian }: Saved<State> = saved.state().map_err(saving::refuse)?;
+    let (rows, unknowns) = (state.kernel.residual().len(), state.kernel.point().len());
+    let asks_for_jacobian = matches!(state.kernel.ask(), Ask::Jacobian);
+    let approximation = state.approximation.as_ref();
+    let fits = state.kernel.fits()
+        && state.unknowns.fits(unknowns)
+        && state.distances.fits(unknowns)
+        && approximation.is_none_or(|a| asks_for_jacobian && a.fits(unknowns, rows))
+        && state.points.iter().all(|point| point.len() == unknowns);
+    if !fits {
+        return Err(saving::inconsistent());
+    }
+    state.unknowns.name = "x0";
+    let jacobian = jacobian.map(|SavedJacobian(matrix)| matrix.to_pyarray(py).into_any().unbind());
+    Ok(Box::new(Iteration { state, jacobian, buffer: Vec::new() }))
+}

@@ -1,0 +1,347 @@
+//! The kernel of Newton's method for systems, for Python values.
+
+use ndarray::{Dimension, IxDyn};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use serde::{Deserialize, Serialize};
+
+use super::jacobian::{Returned, SavedJacobian, refuse_large_order};
+use crate::kernels::differences::Distances;
+use crate::kernels::newton::system::{Ask, Options, Stop, System};
+use crate::linalg::norm::max_norm;
+use crate::python::arrays::{self, Entry, describe};
+use crate::python::lapack;
+use crate::python::results::optimize_result;
+use crate::python::solver::approximation::{Approximation, Rule};
+use crate::python::solver::saving;
+use crate::python::solver::session::{Figures, Next, Session};
+use crate::python::unknowns::Unknowns;
+
+/// The class of the solver.
+pub const CLASS: &str = "NewtonSystem";
+
+/// From this order on a factorization takes longer than handing the GIL over and back.
+const WORTH_DETACHING: usize = 64;
+
+/// A solve in progress.
+pub struct Iteration<T: Entry> {
+    state: State<T>,
+    /// The last Jacobian; where it is sparse, with its factors.
+    jacobian: Option<Returned<T>>,
+}
+
+/// What is saved of it, beside the Jacobian.
+#[derive(Deserialize, Serialize)]
+#[serde(bound = "T: Entry")]
+struct State<T: Entry> {
+    unknowns: Unknowns,
+    kernel: System<T>,
+    /// How the Jacobian is approximated; None where it is asked for.
+    rule: Option<Rule>,
+    distances: Distances,
+    /// The Jacobian in the making.
+    approximation: Option<Approximation<T>>,
+    /// The shape in which the residual comes.
+    residual_shape: Vec<usize>,
+    evaluations: u64,
+    jacobians: u64,
+}
+
+impl<T: Entry> Iteration<T> {
+    pub fn new(
+        start: Vec<T>,
+        unknowns: Unknowns,
+        rule: Option<Rule>,
+        relative_step: Option<f64>,
+        options: Options,
+    ) -> Self {
+        let state = State {
+            distances: Distances::from_start(&start, relative_step),
+            kernel: System::new(start, options),
+            unknowns,
+            rule,
+            approximation: None,
+            residual_shape: Vec::new(),
+            evaluations: 0,
+            jacobians: 0,
+        };
+        Iteration { state, jacobian: None }
+    }
+
+    /// Begins to approximate the Jacobian, or tells the one that is complete.
+    fn approximate(&mut self, py: Python<'_>, rule: Rule) -> PyResult<()> {
+        let State { kernel, distances, approximation, .. } = &mut self.state;
+        match approximation.take_if(|approximation| approximation.complete()) {
+            Some(complete) => self.tell_jacobian(py, Returned::Dense(complete.into_jacobian())),
+            None => {
+                refuse_large_order::<T>(kernel.point().len())?;
+                let (point, residual) = (kernel.point(), kernel.residual());
+                *approximation = Some(Approximation::new(rule, point, residual, distances, None));
+                // The last one is not needed any more, and its memory may be.
+                self.jacobian = None;
+                Ok(())
+            }
+        }
+    }
+
+    fn tell_jacobian(&mut self, py: Python<'_>, jacobian: Returned<T>) -> PyResult<()> {
+        let kernel = &mut self.state.kernel;
+        match &jacobian {
+            Returned::Dense(matrix) => {
+                let lapack = lapack::load(py)?;
+                if matrix.nrows() < WORTH_DETACHING {
+                    kernel.tell_jacobian(lapack, matrix.view());
+                } else {
+                    py.detach(|| kernel.tell_jacobian(lapack, matrix.view()));
+                }
+            }
+            Returned::Sparse(sparse) => {
+                let scales = sparse.scales(py, kernel.point())?;
+                kernel.tell_kept_jacobian(&scales);
+            }
+        }
+        self.jacobian = Some(jacobian);
+        self.state.jacobians += 1;
+        Ok(())
+    }
+
+    fn solve_sparse(&mut self, py: Python<'_>) -> PyResult<()> {
+        let kernel = &mut self.state.kernel;
+        if let (Ask::Solution(rhs), Some(Returned::Sparse(sparse))) =
+            (kernel.ask(), &mut self.jacobian)
+        {
+            match sparse.solve(py, rhs)? {
+                Some(solution) => kernel.tell_solution(&solution),
+                None => kernel.tell_singular_jacobian(),
+            }
+        }
+        Ok(())
+    }
+
+    fn expect_count(&self, value: &Bound<'_, PyAny>, count: usize, name: &str) -> PyResult<()> {
+        let expected = self.state.unknowns.count();
+        if count == expected {
+            return Ok(());
+        }
+        Err(PyValueError::new_err(format!(
+            "{name}: expected {expected} values, one for each element of x0, got {count} ({})",
+            describe(value)
+        )))
+    }
+}
+
+impl<T: Entry> Session for Iteration<T> {
+    fn advance(&mut self, py: Python<'_>) -> PyResult<Next> {
+        loop {
+            match self.state.kernel.ask() {
+                Ask::Residual(_) => return Ok(Next::Residual),
+                Ask::Report => return Ok(Next::Report),
+                Ask::Done(_) => return Ok(Next::Nothing),
+                Ask::Solution(_) => self.solve_sparse(py)?,
+                Ask::Jacobian => match (self.state.rule, &self.state.approximation) {
+                    (None, _) => return Ok(Next::Jacobian),
+                    (_, Some(approximation)) if !approximation.complete() => {
+                        return Ok(Next::Residual);
+                    }
+                    (Some(rule), _) => self.approximate(py, rule)?,
+                },
+            }
+        }
+    }
+
+    fn question<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let State { kernel, unknowns, approximation, .. } = &self.state;
+        match (kernel.ask(), approximation) {
+            (Ask::Residual(x), _) => unknowns.point(py, x),
+            (_, Some(approximation)) => approximation.question(py, unknowns),
+            _ => self.point(py),
+        }
+    }
+
+    fn answer(
+        &mut self,
+        value: &Bound<'_, PyAny>,
+        name: &str,
+    ) -> PyResult<Option<Box<dyn Session>>> {
+        if let Some(mut approximation) = self.state.approximation.take() {
+            let told =
+                approximation.answer(value, name, |count| self.expect_count(value, count, name));
+            self.state.approximation = Some(approximation);
+            told?;
+            self.state.evaluations += 1;
+        } else if matches!(self.state.kernel.ask(), Ask::Jacobian) {
+            let shapes = (self.state.residual_shape.as_slice(), self.state.unknowns.shape());
+            let jacobian = Returned::read(value, name, shapes)?;
+            self.tell_jacobian(value.py(), jacobian)?;
+        } else {
+            let mut residual = Vec::new();
+            let shape: IxDyn = arrays::read(value, name, &mut residual)?;
+            self.expect_count(value, residual.len(), name)?;
+            self.state.residual_shape = shape.slice().to_vec();
+            self.state.kernel.tell_residual(&residual);
+            self.state.evaluations += 1;
+        }
+        Ok(None)
+    }
+
+    fn reported(&mut self, _: Python<'_>, stop: bool) -> PyResult<()> {
+        if stop {
+            self.state.kernel.interrupt();
+        } else {
+            self.state.kernel.tell_reported();
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self) -> PyResult<()> {
+        if self.state.evaluations == 0 {
+            return Err(PyRuntimeError::new_err(
+                "stop() comes too early: no residual is known yet",
+            ));
+        }
+        self.state.approximation = None;
+        self.state.kernel.interrupt();
+        Ok(())
+    }
+
+    fn point<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.state.unknowns.point(py, self.state.kernel.point())
+    }
+
+    fn residual<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let State { unknowns, kernel, residual_shape, evaluations, .. } = &self.state;
+        let known = *evaluations > 0;
+        known.then(|| unknowns.array(py, kernel.residual(), residual_shape)).transpose()
+    }
+
+    fn figures(&self) -> Figures {
+        let kernel = &self.state.kernel;
+        let (step_length, step_norm) = kernel.last_step();
+        Figures {
+            iterations: kernel.iterations(),
+            evaluations: self.state.evaluations,
+            jacobians: self.state.jacobians,
+            residual_norm: kernel.residual_norm(),
+            cost: None,
+            optimality: f64::NAN,
+            step_norm,
+            step_length,
+            trust_radius: f64::NAN,
+        }
+    }
+
+    fn for_callback<'py>(&self, py: Python<'py>) -> PyResult<Option<Vec<Bound<'py, PyAny>>>> {
+        let State { unknowns, kernel, residual_shape, .. } = &self.state;
+        let x = unknowns.point(py, kernel.point())?;
+        Ok(Some(vec![x, unknowns.array(py, kernel.residual(), residual_shape)?]))
+    }
+
+    fn print(&mut self, _: Python<'_>, _: f64) -> PyResult<()> {
+        Ok(())
+    }
+
+    fn result<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let State { unknowns, kernel, residual_shape, evaluations, jacobians, .. } = &self.state;
+        let Ask::Done(stop) = kernel.ask() else { return optimize_result(py) };
+        let current = matches!(stop, Stop::SmallResidual | Stop::SmallStep | Stop::Interrupted);
+        let (x, f) = if current { (kernel.point(), kernel.residual()) } else { kernel.best() };
+        let result = optimize_result(py)?;
+        let fields = result.cast::<PyDict>()?;
+        fields.set_item(intern!(py, "message"), message(stop, kernel.iterations(), f))?;
+        fields.set_item(
+            intern!(py, "success"),
+            matches!(stop, Stop::SmallResidual | Stop::SmallStep),
+        )?;
+        fields.set_item(intern!(py, "status"), status(stop))?;
+        fields.set_item(intern!(py, "method"), "newton")?;
+        fields.set_item(intern!(py, "fun"), unknowns.array(py, f, residual_shape)?)?;
+        fields.set_item(intern!(py, "x"), unknowns.point(py, x)?)?;
+        fields.set_item(intern!(py, "jac"), self.jacobian.as_ref().map(|j| j.to_python(py)))?;
+        fields.set_item(intern!(py, "nit"), kernel.iterations())?;
+        fields.set_item(intern!(py, "nfev"), evaluations)?;
+        fields.set_item(intern!(py, "njev"), jacobians)?;
+        Ok(result)
+    }
+
+    fn to_bytes(&self, py: Python<'_>) -> PyResult<Vec<u8>> {
+        let jacobian = self.jacobian.as_ref().map(|jacobian| jacobian.to_save(py)).transpose()?;
+        let dtype = T::get_dtype(py).to_string();
+        saving::save(CLASS, &dtype, &Saved { state: &self.state, jacobian })
+    }
+
+    fn references(&self) -> Vec<&Py<PyAny>> {
+        let sparse = self.jacobian.as_ref().map(Returned::references).unwrap_or_default();
+        self.state.unknowns.references().into_iter().chain(sparse).collect()
+    }
+}
+
+#[derive(Deserialize, Serialize)]
+struct Saved<S, J> {
+    state: S,
+    jacobian: J,
+}
+
+/// A session from bytes whose numbers are of this field.
+pub fn load<T: Entry>(
+    py: Python<'_>,
+    saved: crate::saved::Saved<'_>,
+) -> PyResult<Box<dyn Session>> {
+    let Saved { mut state, jacobian }: Saved<State<T>, Option<SavedJacobian<T>>> =
+        saved.state().map_err(saving::refuse)?;
+    let unknowns = state.kernel.residual().len();
+    let kept = matches!(jacobian, Some(SavedJacobian::Sparse { .. }));
+    let asks_for_jacobian = matches!(state.kernel.ask(), Ask::Jacobian);
+    let approximation = state.approximation.as_ref();
+    let shape = Unknowns::with_shape(&state.residual_shape);
+    let fits = state.kernel.fits()
+        && state.unknowns.fits(unknowns)
+        && (shape.fits(unknowns) || state.evaluations == 0)
+        && state.distances.fits(unknowns)
+        && approximation.is_none_or(|a| asks_for_jacobian && a.fits(unknowns, unknowns))
+        && (kept || !matches!(state.kernel.ask(), Ask::Solution(_)));
+    if !fits {
+        return Err(saving::inconsistent());
+    }
+    state.unknowns.name = "x0";
+    let jacobian = jacobian.map(|jacobian| jacobian.restore(py, unknowns)).transpose()?;
+    Ok(Box::new(Iteration { state, jacobian }))
+}
+
+fn status(stop: Stop) -> i32 {
+    match stop {
+        Stop::SmallResidual => 1,
+        Stop::SmallStep => 2,
+        Stop::OutOfIterations => 0,
+        Stop::SingularJacobian => -1,
+        Stop::NonFiniteJacobian => -2,
+        Stop::NonFiniteResidual => -3,
+        Stop::Stalled => -4,
+        Stop::Interrupted => -5,
+    }
+}
+
+fn message<T: Entry>(stop: Stop, iterations: u64, residual: &[T]) -> String {
+    let largest = max_norm(residual);
+    let at = format!("at iteration {}", iterations + 1);
+    match stop {
+        Stop::SmallResidual => "Converged: the residual is within ftol.".into(),
+        Stop::SmallStep => "Converged: the next step and the residual are within xtol.".into(),
+        Stop::OutOfIterations => {
+            format!("No convergence after {iterations} iterations (max |F| = {largest:.3e}).")
+        }
+        Stop::SingularJacobian => format!("The Jacobian is singular {at}."),
+        Stop::NonFiniteJacobian => format!("The Jacobian has NaN or inf {at}."),
+        Stop::NonFiniteResidual if iterations == 0 && !largest.is_finite() => {
+            "The residual has NaN or inf at x0.".into()
+        }
+        Stop::NonFiniteResidual => format!("The residual has NaN or inf along the step {at}."),
+        Stop::Stalled => format!(
+            "No step along the Newton direction reduces the residual {at} (max |F| = \
+             {largest:.3e}): x is near a local minimum of its norm, the residual is lost in \
+             rounding errors, or the Jacobian is wrong."
+        ),
+        Stop::Interrupted => format!("Stopped by the callback after {iterations} iterations."),
+    }
+}

@@ -1,0 +1,224 @@
+//! The user's functions, and the loop that answers a solver with them.
+
+use pyo3::exceptions::{PyStopIteration, PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyList, PyTuple};
+
+use super::Solver;
+use super::session::Next;
+use crate::python::arrays::describe;
+use crate::python::callable::Callable;
+
+/// Where Jacobians come from, if the solver asks for them.
+pub enum Jacobians<'py> {
+    None,
+    Callable(Callable<'py>),
+    /// From the function of the residual, which returns the pair (F, J); the J of its last call.
+    WithResidual(Option<Bound<'py, PyAny>>),
+}
+
+/// Who looks at the iterations.
+enum Callback<'py> {
+    /// A function of x, or of x and F.
+    Plain(Callable<'py>),
+    /// A `raphson.Observer`, which gets the solver itself.
+    Observer(Bound<'py, PyAny>),
+}
+
+pub struct Callbacks<'py> {
+    callbacks: Vec<Callback<'py>>,
+    /// Whether what is true ends the solve, as StopIteration does.
+    truth_stops: bool,
+    observed: bool,
+}
+
+impl<'py> Callbacks<'py> {
+    /// None, a callback, or a list or tuple of them; `arguments` follow those of plain ones.
+    pub fn read(
+        callback: &Bound<'py, PyAny>,
+        arguments: &Bound<'py, PyTuple>,
+        truth_stops: bool,
+    ) -> PyResult<Self> {
+        let several =
+            callback.is_exact_instance_of::<PyList>() || callback.is_exact_instance_of::<PyTuple>();
+        let callbacks = if callback.is_none() {
+            Vec::new()
+        } else if several {
+            let items = callback.try_iter()?;
+            items.map(|item| read_callback(&item?, arguments)).collect::<PyResult<_>>()?
+        } else {
+            vec![read_callback(callback, arguments)?]
+        };
+        let observed = callbacks.iter().any(|callback| matches!(callback, Callback::Observer(_)));
+        Ok(Callbacks { callbacks, truth_stops, observed })
+    }
+
+    /// Whether any of them gets the solver itself.
+    pub fn observed(&self) -> bool {
+        self.observed
+    }
+
+    /// Shows an iteration that is complete; whether somebody wants to stop.
+    fn iterated(&mut self, solver: &Bound<'py, Solver>) -> PyResult<bool> {
+        let py = solver.py();
+        let mut stop = false;
+        for callback in &mut self.callbacks {
+            let answer = match callback {
+                Callback::Observer(observer) => {
+                    observer.call_method1(intern!(py, "iterated"), (solver,)).map(|_| None)
+                }
+                Callback::Plain(function) => {
+                    let arguments = Solver::hold(solver)?.session()?.for_callback(py)?;
+                    match arguments {
+                        None => continue,
+                        Some(arguments) => function.call_with(py, arguments).map(Some),
+                    }
+                }
+            };
+            match answer {
+                Ok(Some(answer)) => stop |= self.truth_stops && answer.is_truthy()?,
+                Ok(None) => {}
+                Err(error) if error.is_instance_of::<PyStopIteration>(py) => stop = true,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(stop)
+    }
+
+    /// Tells the observers what has happened.
+    fn notify(&self, solver: &Bound<'py, Solver>, method: &str) -> PyResult<()> {
+        for callback in &self.callbacks {
+            if let Callback::Observer(observer) = callback {
+                observer.call_method1(method, (solver,))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_callback<'py>(
+    callback: &Bound<'py, PyAny>,
+    arguments: &Bound<'py, PyTuple>,
+) -> PyResult<Callback<'py>> {
+    static OBSERVER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let observer: &Bound<'_, PyAny> =
+        OBSERVER.import(callback.py(), "raphson._observer", "Observer")?;
+    if callback.is_instance(observer)? {
+        return Ok(Callback::Observer(callback.clone()));
+    }
+    Ok(Callback::Plain(Callable::new(callback, arguments, "callback")?))
+}
+
+pub struct Functions<'py> {
+    pub residual: Callable<'py>,
+    pub jacobians: Jacobians<'py>,
+    pub callbacks: Callbacks<'py>,
+    pub verbosity: f64,
+}
+
+impl<'py> Functions<'py> {
+    /// Answers the solver until it is done. Observers are told of the end, whatever it is.
+    pub fn solve(&mut self, solver: &Bound<'py, Solver>) -> PyResult<()> {
+        let outcome = self.answer(solver);
+        if !self.callbacks.observed {
+            return outcome;
+        }
+        match (outcome, self.callbacks.notify(solver, "ended")) {
+            (Err(error), Err(another)) => {
+                another.write_unraisable(solver.py(), Some(solver.as_any()));
+                Err(error)
+            }
+            (outcome, end) => outcome.and(end),
+        }
+    }
+
+    fn answer(&mut self, solver: &Bound<'py, Solver>) -> PyResult<()> {
+        let py = solver.py();
+        let mut evaluated = false;
+        loop {
+            let next = Solver::hold(solver)?.advance(py)?;
+            match next {
+                Next::Nothing => {
+                    return Solver::hold(solver)?.session()?.print_end(py, self.verbosity);
+                }
+                Next::Report => {
+                    let stop = self.callbacks.iterated(solver)?;
+                    let mut held = Solver::hold(solver)?;
+                    let session = held.session()?;
+                    if self.verbosity > 0.0 {
+                        session.print(py, self.verbosity)?;
+                    }
+                    session.reported(py, stop)?;
+                }
+                next => {
+                    let known = matches!(
+                        (&self.jacobians, next),
+                        (Jacobians::WithResidual(Some(_)), Next::Jacobian)
+                    );
+                    if evaluated && self.callbacks.observed && !known {
+                        self.callbacks.notify(solver, "evaluated")?;
+                    }
+                    evaluated = true;
+                    self.answer_one(solver, next)?;
+                }
+            }
+        }
+    }
+
+    fn answer_one(&mut self, solver: &Bound<'py, Solver>, next: Next) -> PyResult<()> {
+        let (x, ticket) = Solver::hold(solver)?.question(solver.py())?;
+        let (value, name) = match next {
+            Next::Jacobian => self.jacobian_at(&x)?,
+            _ => (self.residual_at(&x)?, self.residual.name),
+        };
+        drop(x);
+        Solver::hold(solver)?.answer(&value, name, ticket)
+    }
+
+    fn residual_at(&mut self, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let returned = self.residual.call(x)?;
+        match &mut self.jacobians {
+            Jacobians::WithResidual(kept) => {
+                let (residual, jacobian) = pair(&returned, self.residual.name)?;
+                *kept = Some(jacobian);
+                Ok(residual)
+            }
+            _ => Ok(returned),
+        }
+    }
+
+    fn jacobian_at(
+        &mut self,
+        x: &Bound<'py, PyAny>,
+    ) -> PyResult<(Bound<'py, PyAny>, &'static str)> {
+        match &mut self.jacobians {
+            Jacobians::Callable(jacobian) => Ok((jacobian.call(x)?, jacobian.name)),
+            Jacobians::WithResidual(kept) => {
+                // A solver that was saved may ask for the Jacobian first.
+                let jacobian = match kept.take() {
+                    Some(jacobian) => jacobian,
+                    None => pair(&self.residual.call(x)?, self.residual.name)?.1,
+                };
+                Ok((jacobian, "fun (the Jacobian)"))
+            }
+            Jacobians::None => {
+                Err(PyTypeError::new_err("jac is missing: this solver asks for the Jacobian"))
+            }
+        }
+    }
+}
+
+fn pair<'py>(
+    returned: &Bound<'py, PyAny>,
+    name: &str,
+) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    match [0, 1].map(|i| returned.get_item(i)) {
+        [Ok(residual), Ok(jacobian)] => Ok((residual, jacobian)),
+        _ => Err(PyValueError::new_err(format!(
+            "{name} must return a pair (F, J) where jac is True, got {}",
+            describe(returned)
+        ))),
+    }
+}

@@ -1,0 +1,44 @@
+//! Solvers from bytes.
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use serde::Serialize;
+
+use crate::saved::{Label, Refusal, Saved, to_bytes};
+
+/// The state of a solver of this class, which computes in this dtype.
+pub fn save(solver: &str, dtype: &str, state: &impl Serialize) -> PyResult<Vec<u8>> {
+    let label = Label {
+        solver: solver.into(),
+        dtype: dtype.into(),
+        release: env!("CARGO_PKG_VERSION").into(),
+    };
+    to_bytes(&label, state).map_err(PyValueError::new_err)
+}
+
+/// The saved state of a solver of this class.
+pub fn open<'a>(data: &'a [u8], solver: &str) -> PyResult<Saved<'a>> {
+    let saved = Saved::open(data).map_err(refuse)?;
+    if saved.label.solver == solver {
+        return Ok(saved);
+    }
+    Err(PyValueError::new_err(format!(
+        "data: this is the saved state of {}, not of {solver}",
+        saved.label.solver
+    )))
+}
+
+pub fn refuse(refusal: Refusal) -> PyErr {
+    PyValueError::new_err(format!("data: {refusal}"))
+}
+
+/// The parts of the state do not go together.
+pub fn inconsistent() -> PyErr {
+    refuse(Refusal::Inconsistent("its parts do not fit".into()))
+}
+
+/// The name of the class whose saved state this is.
+#[pyfunction]
+pub fn saved_class(data: &[u8]) -> PyResult<String> {
+    Ok(Saved::open(data).map_err(refuse)?.label.solver)
+}
