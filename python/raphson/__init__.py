@@ -12,6 +12,8 @@ lsqtr
     Least squares with bounds: a drop-in for `desc.optimize.lsqtr`.
 checkpoint, load_checkpoint
     Solves that survive their process.
+patch, unpatch, patched
+    Ours in place of the originals, in code that calls those.
 
 Classes
 -------
@@ -21,6 +23,8 @@ Solver
     What they have in common.
 Observer
     A callback that gets the solver itself.
+
+``python -m raphson script.py`` runs a script under the patch.
 """
 
 from raphson._broyden1 import broyden1
@@ -29,6 +33,7 @@ from raphson._core import Broyden1, LeastSquares, NewtonSystem, Solver, __versio
 from raphson._lsqtr import lsqtr
 from raphson._newton import newton
 from raphson._observer import Observer
+from raphson._patch import patch, patched, unpatch
 from raphson._root import root
 
 __all__ = [
@@ -43,5 +48,8 @@ __all__ = [
     "load_checkpoint",
     "lsqtr",
     "newton",
+    "patch",
+    "patched",
     "root",
+    "unpatch",
 ]
