@@ -66,6 +66,16 @@ def test_links_in_the_documentation(page):
         assert not anchor or anchor in map(slug, headings), target
 
 
+def test_what_is_shown_is_what_was_measured():
+    measured = (ROOT / "benchmarks" / "README.md").read_text("utf-8")
+    drawn = re.findall(r">([0-9.]+)</text>", (ROOT / "docs/figures/speed.svg").read_text("utf-8"))
+    ratios = re.findall(r" ([0-9.]+) \| *[0-9.]* *\|$", measured, re.M)
+    assert [text for text in drawn if "." in text] == ratios, "run docs/figures/speed.py"
+    stated = re.findall(r"\| ([0-9.]+) \|$", (ROOT / "README.md").read_text("utf-8"), re.M)
+    assert stated
+    assert set(stated) <= set(re.findall(r"[0-9]+(?:\.[0-9]+)?", measured))
+
+
 def python(program):
     return subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

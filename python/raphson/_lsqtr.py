@@ -94,7 +94,7 @@ def lsqtr(
 
     .. math::
 
-        q(\hat p) = \hat g^T \hat p + \tfrac12 \hat p^T (\hat J^T \hat J + C)\,\hat p,
+        q(\hat p) = \hat g^T \hat p + \tfrac{1}{2} \hat p^T (\hat J^T \hat J + C)\,\hat p,
         \qquad \|\hat p\| \le \Delta,
 
     where :math:`\hat J = J D`, :math:`\hat g = D g`, :math:`D = \mathrm{diag}(s \sqrt v)` and C is

@@ -100,7 +100,8 @@ def newton(
 
     References
     ----------
-    .. [1] J. F. Traub, "Iterative Methods for the Solution of Equations", Prentice-Hall, 1964.
+    .. [1] J. F. Traub, "Iterative Methods for the Solution of Equations",
+       Prentice-Hall, 1964.
 
     Examples
     --------

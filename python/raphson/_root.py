@@ -167,7 +167,8 @@ def root(
 
     References
     ----------
-    .. [1] C. T. Kelley, "Solving Nonlinear Equations with Newton's Method", SIAM, 2003.
+    .. [1] C. T. Kelley, "Solving Nonlinear Equations with Newton's Method",
+       SIAM, 2003.
     .. [2] J. E. Dennis, R. B. Schnabel, "Numerical Methods for Unconstrained Optimization and
        Nonlinear Equations", SIAM, 1996, algorithm A6.3.1.
 
