@@ -264,12 +264,13 @@ def test_interrupts_while_numbers_are_read_come_through(call):
 )
 def test_interrupts_stop_a_solve(solve):
     # operator.neg and pos run no Python code, so only the solver can let the timer's thread run.
+    # raise_signal, because os.kill would end the process on Windows.
     program = f"""
-import itertools, math, operator, os, signal, threading, raphson
+import itertools, math, operator, signal, threading, raphson
 raphson.root(lambda x: x - 1, [0.0])
 steps = itertools.count(1)
 slowly = lambda x: x * 0 + math.sin(next(steps)) + 2
-threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+threading.Timer(0.5, signal.raise_signal, (signal.SIGINT,)).start()
 try:
     {solve}
 except KeyboardInterrupt:
