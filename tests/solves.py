@@ -169,8 +169,8 @@ SOLVES = [
 ]
 
 # One of each class, for what does not depend on the method.
+_NAMES = {solve.name: solve for solve in SOLVES}
 SIMPLE = [
-    solve
-    for solve in SOLVES
-    if solve.name in ("broyden1: armijo, restart", "newton: wood, exact", "lsqtr: qr, bounds")
+    _NAMES[name]
+    for name in ("broyden1: armijo, restart", "newton: Wood, exact", "lsqtr: qr, bounds")
 ]

@@ -72,8 +72,12 @@ impl Settings {
 }
 
 fn read_norm(norm: Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-    Callable::new(&norm, &PyTuple::empty(norm.py()), "tol_norm")?;
+    expect_callable(&norm)?;
     Ok(norm.unbind())
+}
+
+pub fn expect_callable(norm: &Bound<'_, PyAny>) -> PyResult<()> {
+    Callable::new(norm, &PyTuple::empty(norm.py()), "tol_norm").map(|_| ())
 }
 
 fn read_alpha(alpha: &Bound<'_, PyAny>) -> PyResult<c64> {

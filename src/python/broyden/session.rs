@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat};
 use serde::{Deserialize, Serialize};
 
-use super::options::Settings;
+use super::options::{Settings, expect_callable};
 use crate::kernels::broyden::inverse_jacobian::RankLimit;
 use crate::kernels::broyden::solver::{Ask, Broyden, Options, Stop};
 use crate::kernels::broyden::termination::Norms;
@@ -430,28 +430,33 @@ pub fn load(py: Python<'_>, data: &[u8], norm: Option<Py<PyAny>>) -> PyResult<Bo
     // What is loaded below may need LAPACK, and only looks whether it is there.
     lapack::load(py)?;
     match saved.label.dtype.clone().as_str() {
-        "" => load_beginning(saved, norm),
-        "float32" => load_iteration::<f32>(saved, norm),
-        "float64" => load_iteration::<f64>(saved, norm),
-        "complex64" => load_iteration::<c32>(saved, norm),
-        "complex128" => load_iteration::<c64>(saved, norm),
+        "" => load_beginning(py, saved, norm),
+        "float32" => load_iteration::<f32>(py, saved, norm),
+        "float64" => load_iteration::<f64>(py, saved, norm),
+        "complex64" => load_iteration::<c32>(py, saved, norm),
+        "complex128" => load_iteration::<c64>(py, saved, norm),
         _ => Err(saving::inconsistent()),
     }
 }
 
-fn load_beginning(saved: Saved<'_>, norm: Option<Py<PyAny>>) -> PyResult<Box<dyn Session>> {
+fn load_beginning(
+    py: Python<'_>,
+    saved: Saved<'_>,
+    norm: Option<Py<PyAny>>,
+) -> PyResult<Box<dyn Session>> {
     let mut beginning: Beginning = saved.state().map_err(saving::refuse)?;
     let unknowns = beginning.start.len();
     if unknowns == 0 || !beginning.unknowns.fits(unknowns) {
         return Err(saving::inconsistent());
     }
-    expect_norm(beginning.settings.own_norm, &norm)?;
+    expect_norm(py, beginning.settings.own_norm, norm.as_ref())?;
     beginning.unknowns.name = "xin";
     beginning.settings.norm = norm;
     Ok(Box::new(beginning))
 }
 
 fn load_iteration<T: Entry>(
+    py: Python<'_>,
     saved: Saved<'_>,
     norm: Option<Py<PyAny>>,
 ) -> PyResult<Box<dyn Session>> {
@@ -459,14 +464,15 @@ fn load_iteration<T: Entry>(
     if !iteration.kernel.fits() || !iteration.unknowns.fits(iteration.kernel.residual().len()) {
         return Err(saving::inconsistent());
     }
-    expect_norm(iteration.kernel.has_own_norm(), &norm)?;
+    expect_norm(py, iteration.kernel.has_own_norm(), norm.as_ref())?;
     iteration.unknowns.name = "xin";
     iteration.norm = norm;
     Ok(Box::new(iteration))
 }
 
-fn expect_norm(expected: bool, norm: &Option<Py<PyAny>>) -> PyResult<()> {
+fn expect_norm(py: Python<'_>, expected: bool, norm: Option<&Py<PyAny>>) -> PyResult<()> {
     match (expected, norm) {
+        (true, Some(norm)) => expect_callable(norm.bind(py)),
         (true, None) => Err(PyTypeError::new_err(
             "tol_norm is missing: the solver had one, and functions are not saved",
         )),

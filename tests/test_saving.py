@@ -1,0 +1,383 @@
+"""Solvers saved at any moment go on bit for bit; what is no saved solver is refused."""
+
+import copy
+import os
+import pickle
+import random
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import raphson
+from solves import SIMPLE, SOLVES
+from test_control import questions_of, same_questions
+
+HEADER = 24
+
+
+def by_pickle(solver):
+    return pickle.loads(pickle.dumps(solver))
+
+
+def by_bytes(solver):
+    return type(solver).from_bytes(solver.to_bytes())
+
+
+def figures(solver):
+    return [
+        getattr(solver, name)
+        for name in sorted(dir(type(solver)))
+        if isinstance(getattr(type(solver), name), property)
+        or type(getattr(type(solver), name)).__name__ == "getset_descriptor"
+    ]
+
+
+@pytest.mark.parametrize("solve", SOLVES, ids=str)
+def test_saved_before_and_after_every_question(solve):
+    expected = solve.make()
+    questions = questions_of(expected, solve)
+    solver, asked = solve.make(), []
+    while not solver.done:
+        solver = by_bytes(solver)
+        what, x = solver.ask()
+        solver = by_pickle(solver)
+        again, same = solver.ask()
+        assert (what, x.tobytes(), x.dtype) == (again, same.tobytes(), same.dtype)
+        asked.append((what, x))
+        solver.tell(solve.value(what, x))
+    assert same_questions(asked, questions)
+    solver = copy.deepcopy(solver)
+    np.testing.assert_equal(figures(solver), figures(expected))
+    ours, theirs = solver.result(), expected.result()
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        if hasattr(ours[name], "toarray"):
+            assert (ours[name] != theirs[name]).nnz == 0
+        else:
+            np.testing.assert_equal(ours[name], theirs[name])
+
+
+@pytest.mark.parametrize("solve", SIMPLE, ids=str)
+def test_the_original_and_its_copy_do_not_share(solve):
+    original = solve.make()
+    for _ in range(4):
+        original.tell(solve.value(*original.ask()))
+    saved = original.to_bytes()
+    rest = questions_of(original, solve)
+    assert same_questions(questions_of(type(original).from_bytes(saved), solve), rest)
+    assert same_questions(questions_of(type(original).from_bytes(saved), solve), rest)
+
+
+def test_in_another_process():
+    program = """
+import pickle, sys
+from solves import SIMPLE
+for solve, solver in zip(SIMPLE, pickle.load(sys.stdin.buffer), strict=True):
+    print(solver.solve(solve.residual, solve.jacobian).x.tobytes().hex())
+"""
+    solvers = [solve.make() for solve in SIMPLE]
+    for solver, solve in zip(solvers, SIMPLE, strict=True):
+        for _ in range(5):
+            solver.tell(solve.value(*solver.ask()))
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        input=pickle.dumps(solvers),
+        capture_output=True,
+        cwd=Path(__file__).parent,
+        timeout=120,
+        check=True,
+    )
+    expected = [solve.call(solve.residual, solve.jacobian).tobytes().hex() for solve in SIMPLE]
+    assert done.stdout.decode().split() == expected
+
+
+class TestRefusals:
+    def saved(self, solve=SIMPLE[0], count=3):
+        solver = solve.make()
+        for _ in range(count):
+            solver.tell(solve.value(*solver.ask()))
+        return solver.to_bytes()
+
+    @pytest.mark.parametrize("solve", SIMPLE, ids=str)
+    def test_truncated(self, solve):
+        data = self.saved(solve)
+        for length in {*range(HEADER + 40), *range(0, len(data), 37), len(data) - 1}:
+            with pytest.raises(ValueError, match=r"^data: "):
+                solve.solver.from_bytes(data[:length])
+        with pytest.raises(ValueError, match="truncated or has grown"):
+            solve.solver.from_bytes(data + b"\0")
+
+    @pytest.mark.parametrize("solve", SIMPLE, ids=str)
+    def test_altered(self, solve):
+        data = self.saved(solve)
+        for position in {*range(HEADER + 40), *range(0, len(data), 29), len(data) - 1}:
+            altered = bytearray(data)
+            altered[position] ^= 0x10
+            with pytest.raises(ValueError, match=r"^data: "):
+                solve.solver.from_bytes(bytes(altered))
+
+    def test_newer_version(self):
+        data = self.saved()
+        newer = data[:8] + struct.pack("=I", 2) + data[12:]
+        with pytest.raises(ValueError, match=r"version 2 of the format; .* reads version 1"):
+            raphson.Broyden1.from_bytes(newer)
+
+    def test_another_class(self):
+        with pytest.raises(ValueError, match="saved state of Broyden1, not of LeastSquares"):
+            raphson.LeastSquares.from_bytes(self.saved())
+
+    def test_something_else(self):
+        for data in (b"", b"raphson", pickle.dumps([1]), b"\0" * 100, os.urandom(1000)):
+            with pytest.raises(ValueError, match="data: "):
+                raphson.NewtonSystem.from_bytes(data)
+        for data in (None, "text", 3, [1]):
+            with pytest.raises(TypeError):
+                raphson.NewtonSystem.from_bytes(data)
+
+    @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+    @given(data=st.data())
+    def test_forged(self, data):
+        """With the right checksum, it is refused or it is a solver: it never breaks anything."""
+        solve = data.draw(st.sampled_from([*SIMPLE, *SOLVES[::5]]))
+        saved = bytearray(self.saved(solve, data.draw(st.integers(0, 6))))
+        for _ in range(data.draw(st.integers(1, 4))):
+            position = data.draw(st.integers(HEADER, len(saved) - 1))
+            saved[position] = data.draw(st.integers(0, 255))
+        saved[12:16] = struct.pack("=I", zlib.crc32(saved[HEADER:]))
+        try:
+            solver = solve.solver.from_bytes(bytes(saved))
+        except (ValueError, TypeError):
+            return
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for _ in range(40):
+                if solver.done:
+                    solver.result()
+                    break
+                what, x = solver.ask()
+                if x.size != solve.start.size:
+                    break
+                try:
+                    solver.tell(solve.value(what, x.reshape(solve.start.shape)))
+                except (ValueError, TypeError):
+                    break
+        repr(solver)
+        solver.to_bytes()
+
+
+def test_a_norm_is_not_saved():
+    def norm(v):
+        return np.linalg.norm(v)
+
+    def fun(x):
+        return np.cos(x) - x
+
+    for told in (0, 2):
+        solver = raphson.Broyden1([1.0, 2.0], tol_norm=norm, f_tol=1e-8)
+        for _ in range(told):
+            solver.tell(fun(solver.ask().x))
+        data = solver.to_bytes()
+        with pytest.raises(TypeError, match="tol_norm is missing"):
+            raphson.Broyden1.from_bytes(data)
+        loaded = raphson.Broyden1.from_bytes(data, norm)
+        assert np.array_equal(loaded.solve(fun).x, copy.copy(solver).solve(fun).x)
+        with pytest.raises(TypeError, match="must be callable"):
+            raphson.Broyden1.from_bytes(data, 3)
+    plain = raphson.Broyden1([1.0, 2.0]).to_bytes()
+    with pytest.raises(TypeError, match="the solver had none"):
+        raphson.Broyden1.from_bytes(plain, norm)
+
+
+def norm_at_module_level(v):
+    return np.max(np.abs(v))
+
+
+def test_pickle_keeps_a_norm_that_it_can_keep():
+    solver = by_pickle(raphson.Broyden1([1.0, 2.0], tol_norm=norm_at_module_level))
+    assert np.allclose(solver.solve(lambda x: np.cos(x) - x).x, 0.7390851332)
+
+
+class TestCheckpoint:
+    def test_it_holds_the_last_state(self, tmp_path):
+        for solve in SIMPLE:
+            path = tmp_path / "run.raphson"
+            seen = []
+
+            class Look(raphson.Observer):
+                def evaluated(self, solver, path=path, seen=seen):
+                    saved = raphson.load_checkpoint(path)
+                    seen.append((saved.nit, saved.nfev) == (solver.nit, solver.nfev))
+
+            found = solve.call(solve.residual, solve.jacobian, [raphson.checkpoint(path), Look()])
+            assert len(seen) > 3
+            assert all(seen)
+            loaded = raphson.load_checkpoint(str(path))
+            assert type(loaded) is solve.solver
+            assert loaded.done
+            assert np.array_equal(loaded.result().x, found)
+            assert os.listdir(tmp_path) == ["run.raphson"]
+
+    @pytest.mark.parametrize("every", [1, 4, 1000])
+    def test_every(self, tmp_path, every):
+        solve, path, saved = SIMPLE[2], tmp_path / "run", []
+
+        class Look(raphson.Observer):
+            def evaluated(self, solver):
+                saved.append(path.exists() and path.stat().st_mtime_ns)
+
+        solve.call(solve.residual, solve.jacobian, [raphson.checkpoint(path, every), Look()])
+        written = len({time for time in saved if time})
+        assert written == pytest.approx(len(saved) // every, abs=1)
+        assert raphson.load_checkpoint(path).done
+
+    def test_seconds(self, tmp_path):
+        solve, path = SIMPLE[1], tmp_path / "run"
+        first = []
+
+        class Look(raphson.Observer):
+            def evaluated(self, solver):
+                first.append(path.read_bytes())
+
+        callbacks = [raphson.checkpoint(path, seconds=1000), Look()]
+        solve.call(solve.residual, solve.jacobian, callbacks)
+        assert len(set(first)) == 1
+        assert raphson.load_checkpoint(path).done
+
+    def test_an_exception_saves_what_there_is(self, tmp_path):
+        solve, path = SIMPLE[1], tmp_path / "run"
+        calls = 0
+
+        def fails(x):
+            nonlocal calls
+            calls += 1
+            if calls == 5:
+                raise MemoryError("not now")
+            return solve.residual(x)
+
+        with pytest.raises(MemoryError, match="not now"):
+            solve.call(fails, solve.jacobian, raphson.checkpoint(path, every=100))
+        loaded = raphson.load_checkpoint(path)
+        assert loaded.nfev == 4
+        found = loaded.solve(solve.residual, solve.jacobian).x
+        assert np.array_equal(found, solve.call(solve.residual, solve.jacobian))
+
+    def test_a_disk_that_fails_does_not_end_the_solve(self, tmp_path):
+        solve, folder = SIMPLE[0], tmp_path / "folder"
+        folder.mkdir()
+        checkpoint = raphson.checkpoint(folder / "run")
+        shutil.rmtree(folder)
+        with pytest.warns(RuntimeWarning, match="the checkpoint was not written"):
+            found = solve.call(solve.residual, solve.jacobian, checkpoint)
+        assert np.array_equal(found, solve.call(solve.residual, solve.jacobian))
+
+    def test_bad_arguments(self, tmp_path):
+        path = tmp_path / "run"
+        for every in (0, -1, 1.5, "1", None, True):
+            with pytest.raises(ValueError, match="every must be an int of at least 1"):
+                raphson.checkpoint(path, every)
+        for seconds in (-1, float("nan")):
+            with pytest.raises(ValueError, match="seconds must not be negative"):
+                raphson.checkpoint(path, seconds=seconds)
+        with pytest.raises(FileNotFoundError, match="there is no directory"):
+            raphson.checkpoint(tmp_path / "missing" / "run")
+        with pytest.raises(FileNotFoundError):
+            raphson.load_checkpoint(path)
+        path.write_bytes(b"not a checkpoint, but something else")
+        with pytest.raises(ValueError, match="not the saved state"):
+            raphson.load_checkpoint(path)
+
+    def test_a_norm(self, tmp_path):
+        path = tmp_path / "run"
+        raphson.broyden1(
+            lambda x: np.cos(x) - x,
+            [1.0, 2.0],
+            tol_norm=norm_at_module_level,
+            callback=raphson.checkpoint(path),
+        )
+        with pytest.raises(TypeError, match="tol_norm is missing"):
+            raphson.load_checkpoint(path)
+        assert raphson.load_checkpoint(path, tol_norm=norm_at_module_level).done
+
+    def test_links_stay(self, tmp_path):
+        target, link = tmp_path / "target", tmp_path / "link"
+        link.symlink_to(target)
+        raphson.broyden1(lambda x: np.cos(x) - x, [1.0], callback=raphson.checkpoint(link))
+        assert link.is_symlink()
+        assert raphson.load_checkpoint(target).done
+
+
+PAUSE = 0.003
+
+
+def solve_and_tell(solve, path, log):
+    """Solve slowly, with a checkpoint, and write a byte for every evaluation that is complete."""
+
+    def slowly(function):
+        def call(x):
+            time.sleep(PAUSE)
+            value = function(x)
+            os.write(log, b".")
+            return value
+
+        return function and call
+
+    solver = raphson.load_checkpoint(path) if os.path.exists(path) else solve.make()
+    solver.solve(slowly(solve.residual), slowly(solve.jacobian), callback=raphson.checkpoint(path))
+
+
+def killed_after(seconds, solve, path, log):
+    """Run the solve in a process of its own, and kill it when this time has passed."""
+    child = os.fork()
+    if child == 0:
+        solve_and_tell(solve, path, log)
+        os._exit(0)
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes")
+@pytest.mark.parametrize("number", range(50))
+def test_killed_at_a_random_moment(number, tmp_path):
+    solve = SIMPLE[number % len(SIMPLE)]
+    questions = questions_of(solve.make(), solve)
+    path, log_path = str(tmp_path / "run"), tmp_path / "log"
+    log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    moment = random.Random(number).uniform(0, 1.1 * PAUSE * len(questions) + 0.01)
+    killed_after(moment, solve, path, log)
+    os.close(log)
+    before = log_path.stat().st_size
+
+    solver = raphson.load_checkpoint(path) if os.path.exists(path) else solve.make()
+    rest = questions_of(solver, solve)
+    # The rest is the end of the whole, and what comes twice is what no checkpoint knows of.
+    assert same_questions(rest, questions[len(questions) - len(rest) :])
+    assert before + len(rest) - len(questions) in (0, 1)
+    assert solver.result().x.tobytes() == solve.call(solve.residual, solve.jacobian).tobytes()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes")
+def test_killed_again_and_again(tmp_path):
+    """A run that never gets farther than a few evaluations at a time arrives."""
+    solve = SIMPLE[2]
+    path = str(tmp_path / "run")
+    log = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    kills = 0
+    while killed_after(0.05, solve, path, log):
+        kills += 1
+        assert kills < 500
+    os.close(log)
+    found = raphson.load_checkpoint(path).result().x
+    assert found.tobytes() == solve.call(solve.residual, solve.jacobian).tobytes()
