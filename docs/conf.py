@@ -13,7 +13,8 @@ version = release = raphson.__version__
 html_title = project
 
 extensions = ["sphinx.ext.autosummary", "numpydoc", "myst_nb"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_templates"]
+templates_path = ["_templates"]
 
 myst_enable_extensions = ["dollarmath"]
 # GitHub's anchors, so that a link works on both sides.
@@ -30,7 +31,7 @@ default_role = "autolink"
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
 # The inventories of other projects would be fetched by each build.
-nitpick_ignore_regex = [("py:.*", r"(scipy|desc)\..*")]
+nitpick_ignore_regex = [("py:.*", r"(scipy|desc|functools)\..*|object")]
 
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]

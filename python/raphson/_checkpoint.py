@@ -148,7 +148,7 @@ def load_checkpoint(
     Returns
     -------
     solver : Broyden1, NewtonSystem or LeastSquares
-        Its `solve` goes on where the checkpoint was made.
+        Its ``solve`` goes on where the checkpoint was made.
 
     Raises
     ------

@@ -112,7 +112,7 @@ impl Broyden1 {
         Self::begin(Start::read(xin, "xin")?, settings)
     }
 
-    /// A solver from what `to_bytes` gave.
+    /// A solver from what ``to_bytes`` gave.
     ///
     /// Parameters
     /// ----------

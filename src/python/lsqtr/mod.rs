@@ -31,7 +31,7 @@ use session::{CLASS, Iteration, load};
 ///     Starting point, one-dimensional and real.
 /// jac : {'exact', '2-point', '3-point', 'cs'}, optional
 ///     'exact', the default, asks for the Jacobian; the others approximate it from residuals at
-///     nearby points, which `ask` then wants.
+///     nearby points, which ``ask`` then wants.
 /// **options
 ///     Those of `lsqtr`: ``bounds``, ``x_scale``, ``ftol``, ``xtol``, ``gtol``, ``maxiter`` and
 ///     ``options``.
@@ -131,7 +131,7 @@ impl LeastSquares {
         Self::begin(x0, named_rule(jac)?, &settings)
     }
 
-    /// A solver from what `to_bytes` gave.
+    /// A solver from what ``to_bytes`` gave.
     ///
     /// Parameters
     /// ----------

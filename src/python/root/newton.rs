@@ -26,7 +26,7 @@ use crate::python::unknowns::{FieldOf, Start};
 ///     Starting point, of any shape, real or complex, in single or double precision.
 /// jac : {'exact', '2-point', '3-point', 'cs'}, optional
 ///     'exact', the default, asks for the Jacobian; the others approximate it from residuals at
-///     nearby points, which `ask` then wants.
+///     nearby points, which ``ask`` then wants.
 /// **options
 ///     Those of `root`: ``xtol``, ``ftol``, ``maxiter``, ``line_search`` and ``diff_step``.
 ///
@@ -117,7 +117,7 @@ impl NewtonSystem {
         Self::begin(Start::read(x0, "x0")?, rule, None, options.map(|options| options.as_any()))
     }
 
-    /// A solver from what `to_bytes` gave.
+    /// A solver from what ``to_bytes`` gave.
     ///
     /// Parameters
     /// ----------

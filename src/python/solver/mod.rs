@@ -29,7 +29,7 @@ use session::{Figures, Next, Session};
 ///         solver.tell(residual(x) if what == "residual" else jacobian(x))
 ///     result = solver.result()
 ///
-/// Between any two lines it can be saved, with pickle or `to_bytes`, and loaded in another
+/// Between any two lines it can be saved, with pickle or ``to_bytes``, and loaded in another
 /// process, where it goes on to the same iterates, bit for bit. Arrays that it hands out are the
 /// user's to keep.
 ///
@@ -121,8 +121,8 @@ impl Solver {
     /// -------
     /// what : {'residual', 'jacobian'}
     ///     Which value is wanted.
-    /// x : ndarray, or array of the kind of `x0`
-    ///     The point, of the shape of `x0`. It is a new array, or one that nobody else holds.
+    /// x : ndarray, or array of the kind of ``x0``
+    ///     The point, of the shape of ``x0``. It is a new array, or one that nobody else holds.
     ///
     /// Raises
     /// ------
@@ -206,7 +206,7 @@ impl Solver {
     /// fun : callable ``fun(x, *args)``
     ///     The residual.
     /// jac : callable ``jac(x, *args)`` or True, optional
-    ///     The Jacobian, for a solver that asks for it; True where `fun` returns the pair (F, J).
+    ///     The Jacobian, for a solver that asks for it; True where ``fun`` returns the pair (F, J).
     /// args : tuple, optional
     ///     Extra arguments.
     /// callback : callable, `Observer`, or list of them, optional
@@ -217,7 +217,7 @@ impl Solver {
     /// Returns
     /// -------
     /// result : scipy.optimize.OptimizeResult
-    ///     As from `result`.
+    ///     As from ``result``.
     #[pyo3(signature = (fun, jac=None, args=None, callback=None, verbose=None))]
     fn solve<'py>(
         slf: &Bound<'py, Self>,
@@ -280,7 +280,7 @@ impl Solver {
         solver.session()?.result(py)
     }
 
-    /// The current iterate, of the shape of `x0`.
+    /// The current iterate, of the shape of ``x0``.
     #[getter]
     fn x<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         Self::hold(slf)?.session()?.point(slf.py())
@@ -310,7 +310,7 @@ impl Solver {
         Ok(Self::figures(slf)?.step_norm)
     }
 
-    /// The solver as bytes, which `from_bytes` of its class reads.
+    /// The solver as bytes, which ``from_bytes`` of its class reads.
     ///
     /// The format has a version, and is described in the documentation ("Control and checkpoints").
     /// What a `tol_norm` is, or which library the arrays of `x0` came from, is not saved.
