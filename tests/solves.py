@@ -76,7 +76,7 @@ def _broyden_solves():
         "restart": {"max_rank": 4},
         # It comes to nothing, but not before it has dropped a few pairs.
         "simple": {"max_rank": 4, "reduction_method": "simple", "maxiter": 12},
-        "svd": {"max_rank": 4, "reduction_method": "svd"},
+        "svd": {"max_rank": 4, "reduction_method": "svd", "maxiter": 60},
     }
     for search, search_options in searches.items():
         for rank, rank_options in ranks.items():

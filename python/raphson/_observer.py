@@ -15,8 +15,8 @@ class Observer:
     An instance is passed as ``callback``, alone or in a list with others, to `root`, `broyden1`,
     `lsqtr` and to the ``solve`` of a solver. Its methods do nothing unless a subclass defines
     them. They may read the solver and save it, but an answer that they tell it ends the solve
-    with an error. Raising StopIteration in ``iterated`` ends the solve at the current iterate; any other
-    exception comes out of the solve.
+    with an error. Raising StopIteration in ``iterated`` ends the solve at the current iterate; any
+    other exception comes out of the solve.
 
     See Also
     --------
