@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 pub const VERSION: u32 = 1;
 
 const MAGIC: [u8; 8] = if cfg!(target_endian = "little") { *b"raphson<" } else { *b"raphson>" };
-const HEADER: usize = 24;
+pub(crate) const HEADER: usize = 24;
 
 /// Whose state it is.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -72,13 +72,17 @@ pub fn to_bytes<S: Serialize>(label: &Label, state: &S) -> Result<Vec<u8>, Strin
     };
     write(&|bytes| rmp_serde::encode::write_named(bytes, label))?;
     write(&|bytes| rmp_serde::encode::write_named(bytes, state))?;
-    let content = &bytes[HEADER..];
-    let (sum, length) = (crc32fast::hash(content), content.len() as u64);
-    bytes[..8].copy_from_slice(&MAGIC);
-    bytes[8..12].copy_from_slice(&VERSION.to_ne_bytes());
-    bytes[12..16].copy_from_slice(&sum.to_ne_bytes());
-    bytes[16..24].copy_from_slice(&length.to_ne_bytes());
+    seal(&mut bytes);
     Ok(bytes)
+}
+
+/// Writes the header of what follows it.
+pub(crate) fn seal(bytes: &mut [u8]) {
+    let (header, content) = bytes.split_at_mut(HEADER);
+    header[..8].copy_from_slice(&MAGIC);
+    header[8..12].copy_from_slice(&VERSION.to_ne_bytes());
+    header[12..16].copy_from_slice(&crc32fast::hash(content).to_ne_bytes());
+    header[16..].copy_from_slice(&(content.len() as u64).to_ne_bytes());
 }
 
 /// Saved state whose header and checksum are right.
@@ -135,6 +139,24 @@ impl<'a> Saved<'a> {
 
 fn inconsistent(error: rmp_serde::decode::Error) -> Refusal {
     Refusal::Inconsistent(error.to_string())
+}
+
+/// A count of what has happened. No solve lives to see so many that one more would overflow.
+pub mod count {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    const MOST: u64 = 1 << 53;
+
+    pub fn serialize<S: Serializer>(count: &u64, to: S) -> Result<S::Ok, S::Error> {
+        count.serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+        match u64::deserialize(from)? {
+            count @ ..=MOST => Ok(count),
+            _ => Err(D::Error::custom("a count is larger than any can be")),
+        }
+    }
 }
 
 /// `Vec<T>` as the bytes of its elements.
@@ -290,6 +312,18 @@ mod tests {
             }
         }
         assert!(load(&[bytes.clone(), vec![0]].concat()).is_err());
+    }
+
+    #[test]
+    fn a_count_that_nothing_can_have_reached_is_refused() {
+        #[derive(Debug, Deserialize, Serialize)]
+        struct Counted(#[serde(with = "count")] u64);
+        let load = |count| {
+            let bytes = to_bytes(&label(), &Counted(count)).unwrap();
+            Saved::open(&bytes).unwrap().state::<Counted>()
+        };
+        assert_eq!(load(1 << 53).unwrap().0, 1 << 53);
+        assert!(load(u64::MAX).is_err());
     }
 
     #[test]

@@ -131,7 +131,8 @@ impl<T: Field> FiniteDifferences<T> {
             let x = self.point[j].to_complex().re;
             let (below, above) = (x - lower[j], upper[j] - x);
             let wanted = length.abs();
-            if self.forward.is_some() && wanted <= below && wanted <= above {
+            let both_sides = lower[j] <= x - wanted && x + wanted <= upper[j];
+            if self.forward.is_some() && both_sides {
                 continue;
             }
             self.one_sided[j] = self.forward.is_some();
@@ -140,6 +141,11 @@ impl<T: Field> FiniteDifferences<T> {
                 let room = below.max(above);
                 let side = if above >= below { 1.0 } else { -1.0 };
                 *length = side * wanted.min(room / reach);
+            }
+            // The room was rounded, and so is the last point in it.
+            let last = x + reach * *length;
+            if last < lower[j] || last > upper[j] {
+                *length = length.signum() * length.abs().next_down();
             }
         }
         self.displaced = self.point.clone();
@@ -154,6 +160,9 @@ impl<T: Field> FiniteDifferences<T> {
 
     /// F at the point that was asked.
     pub fn tell(&mut self, value: &[T]) {
+        if self.ask().is_none() {
+            return;
+        }
         let x = self.point[self.column];
         let length = T::of(self.lengths[self.column]);
         let one_sided = self.one_sided[self.column];
@@ -256,6 +265,9 @@ impl<T: Field> ComplexStep<T> {
 
     /// F at the point that was asked.
     pub fn tell(&mut self, value: &[c64]) {
+        if self.ask().is_none() {
+            return;
+        }
         let length = self.lengths[self.column];
         for (entry, component) in self.jacobian.column_mut(self.column).iter_mut().zip(value) {
             *entry = T::of(component.im / length);
@@ -391,6 +403,31 @@ mod tests {
                 assert!(error(&differences.into_jacobian(), &x) < tolerance);
             }
         }
+    }
+
+    #[test]
+    fn a_room_that_is_rounded_up_is_not_left() {
+        let (x, lower, upper) = ([-(2f64.powi(-74))], [-1e-30], [2f64.powi(-20).next_down()]);
+        assert!(x[0] + (upper[0] - x[0]) > upper[0]);
+        let distances = Distances::from_start(&[1.0], None);
+        let mut differences = FiniteDifferences::new(Scheme::ThreePoint, &x, &[0.0], &distances)
+            .within(&lower, &upper);
+        while let Some(point) = differences.ask() {
+            assert!(point[0] <= upper[0]);
+            differences.tell(&[0.0]);
+        }
+    }
+
+    #[test]
+    fn a_complete_jacobian_takes_no_more_values() {
+        let distances = Distances::from_start(&[1.0], None);
+        let mut differences = FiniteDifferences::new(Scheme::TwoPoint, &[1.0], &[0.0], &distances);
+        let mut step: ComplexStep<f64> = ComplexStep::new(&[1.0], 1, &distances);
+        for _ in 0..2 {
+            differences.tell(&[1.0]);
+            step.tell(&[c64::new(0.0, 1.0)]);
+        }
+        assert_eq!((differences.ask(), step.ask()), (None, None));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! transition is one short function. It has no error type, no Python and no global state, so
 //! drivers of any kind can run it.
 
+#[cfg(test)]
+mod arbitrary;
 pub mod broyden;
 pub mod differences;
 pub mod lsqtr;

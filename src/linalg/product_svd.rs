@@ -20,7 +20,7 @@ pub struct LeadingSubspace<T> {
     pub right: Array2<T>,
 }
 
-/// None where the Gram matrices are not finite.
+/// None where the Gram matrices, or what is made of them, are not finite.
 pub fn leading_subspace<T: Field>(
     _: Lapack,
     left_gram: &Array2<T>,
@@ -30,7 +30,12 @@ pub fn leading_subspace<T: Field>(
     let r1 = triangular_factor(left_gram)?;
     let r2 = triangular_factor(right_gram)?;
     let r2_adjoint = adjoint(&r2);
-    let (_, _, rotation) = r1.dot(&r2_adjoint).svddc(JobSvd::Some).ok()?;
+    let product = r1.dot(&r2_adjoint);
+    // LAPACK may look for the singular values of infinities for ever.
+    if !product.iter().all(|entry| entry.finite()) {
+        return None;
+    }
+    let (_, _, rotation) = product.svddc(JobSvd::Some).ok()?;
     let rotation = adjoint(&rotation?);
     let leading = rotation.slice(s![.., ..columns]).to_owned();
     let left = r2_adjoint.dot(&leading);
@@ -78,4 +83,16 @@ fn triangular_factor<T: Field>(gram: &Array2<T>) -> Option<Array2<T>> {
 
 fn adjoint<T: Field>(matrix: &Array2<T>) -> Array2<T> {
     matrix.t().mapv(|entry| entry.conj())
+}
+
+#[cfg(all(test, feature = "system-lapack"))]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn a_product_that_overflows_has_no_leading_part() {
+        let gram = array![[1e308, 0.9e308], [0.9e308, 1e308]];
+        assert!(leading_subspace(Lapack::of_the_system(), &gram, &gram, 1).is_none());
+    }
 }

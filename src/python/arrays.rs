@@ -311,7 +311,7 @@ pub fn to_python<'py, T: Entry>(
     values: &[T],
     shape: &[usize],
 ) -> Bound<'py, PyArrayDyn<T>> {
-    debug_assert_eq!(shape.iter().product::<usize>(), values.len());
+    assert_eq!(shape.iter().product::<usize>(), values.len());
     let array = PyArray::zeros(py, IxDyn(shape), false);
     // SAFETY: the new array is contiguous, has room for as many values, and nobody else has it.
     tall::copy(unsafe { std::slice::from_raw_parts_mut(array.data(), values.len()) }, values);

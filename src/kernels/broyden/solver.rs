@@ -151,6 +151,7 @@ pub struct Broyden<T: Field> {
     kept_norms: norm::Norms,
     search: Option<LineSearch>,
     started: bool,
+    #[serde(with = "saved::count")]
     iterations: u64,
     /// λ of the last iteration, and the length of its step.
     length: f64,
@@ -292,6 +293,9 @@ impl<T: Field> Broyden<T> {
 
     /// Ends the iteration where it is.
     pub fn interrupt(&mut self) {
+        if matches!(self.phase, Phase::Done(_)) {
+            return;
+        }
         if matches!(self.phase, Phase::FullStep { .. }) && self.options.keep_iterate {
             std::mem::swap(&mut self.point, &mut self.trial);
         }
@@ -307,19 +311,30 @@ impl<T: Field> Broyden<T> {
         let trying = matches!(self.phase, Phase::Trial { .. } | Phase::Beyond { .. });
         let full_step = matches!(self.phase, Phase::FullStep { .. });
         let learning = self.pending.is_some() && self.inverse.needs_old_residual();
-        // What has been kept is asked for where a search goes on with it.
-        let kept_needed = self.kept_length != 0.0
-            || (self.search.is_some() && !matches!(self.phase, Phase::Trial { .. }));
+        // A search may go on with what has been kept; the next trial takes its place.
+        let kept_needed = matches!(self.phase, Phase::Beyond { .. })
+            && (self.kept_length != 0.0 || self.search.is_some());
         unknowns > 0
             && made(&self.residual)
             && made_if_needed(&self.previous, learning)
             && made_if_needed(&self.trial, trying || (full_step && self.options.keep_iterate))
             && made_if_needed(&self.kept, kept_needed)
+            && self.search_fits()
             && self.inverse.fits(unknowns)
     }
 
+    /// Whether the search is one of those that are made here, and is asked about its own trials.
+    fn search_fits(&self) -> bool {
+        let known = match &self.search {
+            None => true,
+            Some(LineSearch::Armijo(search)) => search.fits(SHORTEST),
+            Some(LineSearch::MoreThuente(search)) => search.fits(wolfe_limits()),
+        };
+        known && !matches!(self.phase, Phase::Beyond { length, .. } if length != self.kept_length)
+    }
+
     fn begin_iteration(&mut self) -> Phase {
-        if self.iterations == self.options.iterations {
+        if self.iterations >= self.options.iterations {
             return Phase::Done(Stop::OutOfIterations);
         }
         if self.options.own_norm {

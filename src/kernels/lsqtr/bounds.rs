@@ -54,7 +54,12 @@ impl Bounds {
                 (1, Margin::Relative(share)) => u - share * u.abs().max(1.0),
                 _ => *x,
             };
-            *x = if moved < l || moved > u { 0.5 * (l + u) } else { moved };
+            *x = match moved {
+                _ if moved < l || moved > u => f64::midpoint(l, u),
+                // Beyond the largest number there is no room either.
+                f64::INFINITY | f64::NEG_INFINITY => *x,
+                _ => moved,
+            };
         }
     }
 
@@ -126,6 +131,8 @@ mod tests {
     fn where_there_is_no_room_the_middle_is_taken() {
         assert_eq!(inside(1.0, 1.0, 1.0, Margin::None), 1.0);
         assert_eq!(inside(0.0, 1.0, 0.0, Margin::Relative(3.0)), 0.5);
+        assert_eq!(inside(1.2e308, 1.4e308, 1.2e308, Margin::Relative(0.5)), 1.3e308);
+        assert_eq!(inside(f64::MAX, f64::INFINITY, f64::MAX, Margin::Relative(0.5)), f64::MAX);
     }
 
     #[test]

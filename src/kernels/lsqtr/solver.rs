@@ -99,8 +99,11 @@ pub struct LeastSquares {
     #[serde(with = "saved::vector")]
     trial: Vec<f64>,
     candidate: Option<Candidate>,
+    #[serde(with = "saved::count")]
     iterations: u64,
+    #[serde(with = "saved::count")]
     evaluations: u64,
+    #[serde(with = "saved::count")]
     jacobians: u64,
     report: Report,
 }
@@ -286,6 +289,9 @@ impl LeastSquares {
 
     /// Ends the iteration where it is. Where the iterate is new, nothing but f is known of it.
     pub fn interrupt(&mut self) {
+        if matches!(self.phase, Phase::Done(_)) {
+            return;
+        }
         if matches!(self.phase, Phase::Jacobian) {
             self.gradient.fill(f64::NAN);
             self.geometry = nowhere(self.point.len());

@@ -47,6 +47,11 @@ impl Backtracking {
         self.trials >= MOST_TRIALS
     }
 
+    /// Whether it is one that can have been saved.
+    pub fn fits(&self) -> bool {
+        self.trials <= MOST_TRIALS
+    }
+
     /// Judges the current length by ‖F(x + λd)‖ / ‖F(x)‖, None where F was not finite.
     pub fn judge(&mut self, ratio: Option<f64>) -> Verdict {
         self.trials += 1;
@@ -103,6 +108,8 @@ fn clamp(value: f64, low: f64, high: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::arbitrary::{cases, number};
+    use proptest::prelude::*;
 
     #[test]
     fn a_full_step_that_does_what_it_promises_is_accepted() {
@@ -129,6 +136,30 @@ mod tests {
         let minimiser = cubic_minimiser((1.0, cubic(1.0)), (0.5, cubic(0.5)));
         let slope = -2.0 + 6.0 * minimiser + 15.0 * minimiser * minimiser;
         assert!(slope.abs() < 1e-13);
+    }
+
+    #[test]
+    fn a_count_of_trials_that_cannot_be_does_not_fit() {
+        assert!(Backtracking::start().fits());
+        assert!(!Backtracking { trials: u32::MAX, ..Backtracking::start() }.fits());
+    }
+
+    proptest! {
+        #![proptest_config(cases(300))]
+
+        #[test]
+        fn any_search_ends_within_its_trials(
+            ratios in prop::collection::vec(prop::option::of(number()), MOST_TRIALS as usize),
+        ) {
+            let mut search = Backtracking::start();
+            for ratio in ratios {
+                prop_assert!(search.length() >= 0.0 && search.length() <= 1.0 && search.fits());
+                if search.judge(ratio) == Verdict::Accept {
+                    return Ok(());
+                }
+            }
+            prop_assert!(search.exhausted());
+        }
     }
 
     #[test]

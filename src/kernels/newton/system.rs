@@ -133,6 +133,7 @@ pub struct System<T: Field> {
     best_norm: f64,
     last_length: f64,
     last_step_norm: f64,
+    #[serde(with = "saved::count")]
     iterations: u64,
 }
 
@@ -205,6 +206,9 @@ impl<T: Field> System<T> {
 
     /// J at the current iterate, as a dense matrix of full order.
     pub fn tell_jacobian(&mut self, lapack: Lapack, jacobian: ArrayView2<T>) {
+        if !matches!(self.phase, Phase::Jacobian) {
+            return;
+        }
         for (scale, row) in self.scales.iter_mut().zip(jacobian.rows()) {
             let terms = row.iter().zip(&self.point).map(|(entry, x)| entry.size() * x.size());
             *scale = terms.sum();
@@ -218,13 +222,16 @@ impl<T: Field> System<T> {
                 self.factors = Some(factors);
                 self.phase = self.begin_step();
             }
-            Err(_) => self.tell_singular_jacobian(),
+            Err(_) => self.phase = Phase::Done(Stop::SingularJacobian),
         }
     }
 
     /// The driver keeps J and will be asked for solutions with it; these are |J| |x|, one for each
     /// equation.
     pub fn tell_kept_jacobian(&mut self, scales: &[f64]) {
+        if !matches!(self.phase, Phase::Jacobian) {
+            return;
+        }
         self.scales.copy_from_slice(scales);
         self.factors = None;
         if self.jacobian_is_finite() {
@@ -248,8 +255,11 @@ impl<T: Field> System<T> {
         }
     }
 
+    /// There is no solution with the Jacobian that was asked for.
     pub fn tell_singular_jacobian(&mut self) {
-        self.phase = Phase::Done(Stop::SingularJacobian);
+        if matches!(self.phase, Phase::Jacobian | Phase::Step | Phase::Correction) {
+            self.phase = Phase::Done(Stop::SingularJacobian);
+        }
     }
 
     /// The report has been made.
@@ -278,11 +288,29 @@ impl<T: Field> System<T> {
             && self.scales.len() == unknowns
             && [&self.step, &self.correction].iter().all(|vector| vector.len() == unknowns)
             && self.factors.as_ref().is_none_or(|factors| factors.order() == unknowns)
+            && self.search.fits()
+    }
+
+    /// F at the start has not been told yet.
+    pub fn is_untouched(&self) -> bool {
+        matches!(self.phase, Phase::FirstResidual)
+    }
+
+    /// Whether solutions with a Jacobian that the driver has kept are asked, or will be before the
+    /// next Jacobian is.
+    pub fn needs_kept_jacobian(&self) -> bool {
+        match self.phase {
+            Phase::Step | Phase::Correction => true,
+            Phase::TrialResidual => self.factors.is_none(),
+            _ => false,
+        }
     }
 
     /// Ends the iteration where it is.
     pub fn interrupt(&mut self) {
-        self.phase = Phase::Done(Stop::Interrupted);
+        if !matches!(self.phase, Phase::Done(_)) {
+            self.phase = Phase::Done(Stop::Interrupted);
+        }
     }
 
     fn tell_first_residual(&mut self, residual: &[T]) -> Phase {
@@ -391,7 +419,7 @@ impl<T: Field> System<T> {
     }
 
     fn out_of_iterations(&self) -> Option<Stop> {
-        (self.iterations == self.options.iterations).then_some(Stop::OutOfIterations)
+        (self.iterations >= self.options.iterations).then_some(Stop::OutOfIterations)
     }
 
     fn keep_best(&mut self) {
@@ -446,6 +474,17 @@ fn all_finite<T: Field>(vector: &[T]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_finished_system_takes_no_answers() {
+        let mut system = System::new(vec![1.0], OPTIONS);
+        system.tell_residual(&[0.0]);
+        assert_eq!(system.ask(), Ask::Done(Stop::SmallResidual));
+        system.tell_kept_jacobian(&[f64::NAN]);
+        system.tell_singular_jacobian();
+        system.interrupt();
+        assert_eq!(system.ask(), Ask::Done(Stop::SmallResidual));
+    }
 
     const OPTIONS: Options = Options {
         step_tolerance: 1e-12,

@@ -21,7 +21,7 @@ use crate::python::solver::saving;
 use crate::python::solver::session::{Failure, Figures, Next, Session};
 use crate::python::text::{formatted, print};
 use crate::python::unknowns::{FieldOf, Points, Start, Unknowns};
-use crate::saved::Saved;
+use crate::saved::{self, Saved};
 
 /// The class of the solver.
 pub const CLASS: &str = "Broyden1";
@@ -186,6 +186,7 @@ impl Session for Beginning {
 struct Iteration<T: Entry> {
     unknowns: Unknowns,
     kernel: Broyden<T>,
+    #[serde(with = "saved::count")]
     evaluations: u64,
     #[serde(skip)]
     norm: Option<Py<PyAny>>,
@@ -330,7 +331,7 @@ impl<T: Entry> Session for Iteration<T> {
             py,
             &format!(
                 "{}:  |F(x)| = {}; step {}\n",
-                self.kernel.iterations() - 1,
+                self.kernel.iterations().saturating_sub(1),
                 formatted(&size, "g")?,
                 formatted(&length, "g")?
             ),

@@ -389,6 +389,8 @@ pub fn load(py: Python<'_>, data: &[u8]) -> PyResult<Box<dyn Session>> {
         && state.unknowns.fits(unknowns)
         && state.distances.fits(unknowns)
         && approximation.is_none_or(|a| asks_for_jacobian && a.fits(unknowns, rows))
+        && (approximation.is_none() || state.rule.is_some())
+        && jacobian.as_ref().is_none_or(|jacobian| jacobian.0.dim() == (rows, unknowns))
         && state.points.iter().all(|point| point.len() == unknowns);
     if !fits {
         return Err(saving::inconsistent());

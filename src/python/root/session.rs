@@ -18,6 +18,7 @@ use crate::python::solver::approximation::{Approximation, Rule};
 use crate::python::solver::saving;
 use crate::python::solver::session::{Figures, Next, Session};
 use crate::python::unknowns::Unknowns;
+use crate::saved;
 
 /// The class of the solver.
 pub const CLASS: &str = "NewtonSystem";
@@ -45,7 +46,9 @@ struct State<T: Entry> {
     approximation: Option<Approximation<T>>,
     /// The shape in which the residual comes.
     residual_shape: Vec<usize>,
+    #[serde(with = "saved::count")]
     evaluations: u64,
+    #[serde(with = "saved::count")]
     jacobians: u64,
 }
 
@@ -295,12 +298,14 @@ pub fn load<T: Entry>(
     let asks_for_jacobian = matches!(state.kernel.ask(), Ask::Jacobian);
     let approximation = state.approximation.as_ref();
     let shape = Unknowns::with_shape(&state.residual_shape);
+    let untouched = state.kernel.is_untouched() && state.evaluations == 0;
     let fits = state.kernel.fits()
         && state.unknowns.fits(unknowns)
-        && (shape.fits(unknowns) || state.evaluations == 0)
+        && (shape.fits(unknowns) || untouched)
         && state.distances.fits(unknowns)
         && approximation.is_none_or(|a| asks_for_jacobian && a.fits(unknowns, unknowns))
-        && (kept || !matches!(state.kernel.ask(), Ask::Solution(_)));
+        && (approximation.is_none() || state.rule.is_some())
+        && (kept || !state.kernel.needs_kept_jacobian());
     if !fits {
         return Err(saving::inconsistent());
     }

@@ -73,8 +73,8 @@ impl<T: Field> Compact<T> {
         store
     }
 
-    /// How many updates H holds.
-    /// Whether the parts have the sizes that go together; those of saved state may not.
+    /// Whether the parts have the sizes that go together; those of saved state may not. Every factor
+    /// came with a vector, so what they make together is no larger than what was read.
     pub fn fits(&self, unknowns: usize) -> bool {
         let kept = self.vectors.len();
         let known = |factor: &Factor<T>| {
@@ -84,9 +84,11 @@ impl<T: Field> Compact<T> {
             && self.vectors.iter().all(|vector| vector.len() == unknowns)
             && self.gram.len() == kept
             && self.gram.iter().enumerate().all(|(i, row)| row.len() == i + 1)
+            && self.factors.len() < kept
             && self.factors.iter().all(known)
     }
 
+    /// How many updates H holds.
     pub fn rank(&self) -> usize {
         self.factors.len()
     }
@@ -237,5 +239,18 @@ impl<T: Field> Store<T> for Compact<T> {
 
     fn direction(&self) -> &[T] {
         self.vectors.last().map_or(&[], |direction| direction)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn factors_without_vectors_do_not_fit() {
+        let mut store = Compact::new(-1.0, None, &[1.0, 2.0]);
+        assert!(store.fits(2));
+        store.factors.push(Factor { left: [(0, 1.0), (0, 0.0)], right: 0 });
+        assert!(!store.fits(2));
     }
 }

@@ -75,7 +75,9 @@ impl<T: Field> LowRank<T> {
     pub fn fits(&self, unknowns: usize) -> bool {
         let bounded = match self.reduction {
             Reduction::DropOldest { .. } => true,
-            Reduction::KeepLargest { rank, retained, .. } => retained < rank,
+            Reduction::KeepLargest { rank, retained, .. } => {
+                retained < rank && self.left.len() <= rank && rank <= unknowns
+            }
         };
         let mut vectors = self.left.iter().chain(&self.right).chain([&self.direction]);
         bounded
@@ -227,5 +229,25 @@ impl<T: Field> Store<T> for LowRank<T> {
 
     fn direction(&self) -> &[T] {
         &self.direction
+    }
+}
+
+#[cfg(all(test, feature = "system-lapack"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_pairs_than_are_ever_kept_do_not_fit() {
+        let store = |rank: usize, pairs: usize| {
+            let lapack = Lapack::of_the_system();
+            let reduction = Reduction::KeepLargest { rank, retained: 1, lapack };
+            let mut store = LowRank::new(-1.0, reduction, &[1.0, 2.0]);
+            store.left = vec![vec![1.0, 1.0]; pairs];
+            store.right = store.left.clone();
+            store
+        };
+        assert!(store(2, 2).fits(2));
+        assert!(!store(2, 1000).fits(2));
+        assert!(!store(1000, 1000).fits(2));
     }
 }

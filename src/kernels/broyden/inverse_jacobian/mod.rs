@@ -89,8 +89,8 @@ impl<T: Field> InverseJacobian<T> {
                 InverseJacobian::LowRank(LowRank::new(-alpha, reduction, residual))
             }
             (RankLimit::Svd { rank, retained }, Some(lapack)) => {
-                let rank = rank.min(unknowns);
-                let retained = retained.min(rank.saturating_sub(1));
+                let rank = rank.min(unknowns).max(1);
+                let retained = retained.min(rank - 1);
                 let reduction = Reduction::KeepLargest { rank, retained, lapack };
                 InverseJacobian::LowRank(LowRank::new(-alpha, reduction, residual))
             }

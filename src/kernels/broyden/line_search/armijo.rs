@@ -66,6 +66,11 @@ impl Armijo {
         }
     }
 
+    /// Whether it was begun with this shortest length; what was saved may not have been.
+    pub fn fits(&self, shortest: f64) -> bool {
+        self.shortest == shortest
+    }
+
     pub fn ask(&self) -> Ask {
         match self.phase {
             Phase::Done(accepted) => Ask::Done(accepted),
@@ -177,6 +182,13 @@ mod tests {
         armijo.trials = [1.0, 0.5].map(|step| Trial { step, merit: phi(step) });
         let step = armijo.cubic_minimiser();
         assert!((-1.0 + 4.0 * step + 9.0 * step * step).abs() < 1e-14);
+    }
+
+    #[test]
+    fn a_search_that_would_not_end_does_not_fit() {
+        let saved = |shortest| Armijo::new(1.0, -1.0, shortest);
+        assert!(saved(1e-2).fits(1e-2));
+        assert!(!saved(-1.0).fits(1e-2));
     }
 
     // The lengths below were recorded from SciPy 1.17.1.

@@ -31,7 +31,7 @@ const SHRINKAGE: f64 = 0.66;
 const EXTRAPOLATION: [f64; 2] = [1.1, 4.0];
 
 /// What is asked of a length, and when to give up; no number is negative.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Limits {
     /// μ
     pub sufficient_decrease: f64,
@@ -95,6 +95,12 @@ impl MoreThuente {
     fn hopeless(&self) -> bool {
         let Limits { shortest, longest, trials, .. } = self.limits;
         self.start.slope >= 0.0 || self.step < shortest || self.step > longest || trials == 0
+    }
+
+    /// Whether it was begun with these limits and is within them; what was saved may not be.
+    pub fn fits(&self, limits: Limits) -> bool {
+        let ended = matches!(self.phase, Phase::Done(_));
+        self.limits == limits && (ended || self.trials < limits.trials)
     }
 
     pub fn ask(&self) -> Ask {
@@ -479,6 +485,15 @@ mod tests {
         let mut search = MoreThuente::new(1.0, -1.0, Limits { trials: 1, ..LIMITS });
         search.tell(0.5, 0.0);
         assert_eq!(search.ask(), Ask::Done(None));
+    }
+
+    #[test]
+    fn a_search_beyond_its_limits_does_not_fit() {
+        let search = MoreThuente::new(1.0, -1.0, LIMITS);
+        assert!(search.fits(LIMITS));
+        assert!(!MoreThuente { trials: u32::MAX, ..search.clone() }.fits(LIMITS));
+        let endless = Limits { trials: u32::MAX, ..LIMITS };
+        assert!(!MoreThuente { limits: endless, ..search }.fits(LIMITS));
     }
 
     // The lengths below were recorded from SciPy 1.17.1.

@@ -28,7 +28,8 @@ pub struct Spectrum {
 
 impl Spectrum {
     /// The decomposition of R̂; singular values count as zero relative to the number of rows that
-    /// were factored. None where there is no convergence.
+    /// were factored. None where there is no convergence, which LAPACK would seek among infinities
+    /// for ever.
     pub fn of(_: Lapack, triangle: &Triangle, rows: usize) -> Option<Self> {
         let unknowns = triangle.unknowns();
         let mut r = Array2::zeros((unknowns, unknowns));
@@ -36,6 +37,9 @@ impl Spectrum {
             for (i, &entry) in triangle.column(j).iter().enumerate() {
                 r[[i, j]] = entry;
             }
+        }
+        if !r.iter().all(|entry: &f64| entry.is_finite()) {
+            return None;
         }
         let (u, values, directions) = r.svddc(JobSvd::Some).ok()?;
         let projected = u?.t().dot(&ArrayView1::from(triangle.column(unknowns)));
@@ -80,5 +84,21 @@ impl Factors for Spectrum {
     fn image(&self, step: &[f64]) -> Vec<f64> {
         let components = self.directions.dot(&ArrayView1::from(step));
         components.iter().zip(&self.values).map(|(c, s)| c * s).collect()
+    }
+}
+
+#[cfg(all(test, feature = "system-lapack"))]
+mod tests {
+    use super::*;
+    use crate::kernels::lsqtr::geometry::Geometry;
+
+    /// LAPACK's dgesdd need not come back from such a matrix.
+    #[test]
+    fn infinities_have_no_decomposition() {
+        let lapack = Lapack::of_the_system();
+        let mut triangle = Triangle::new(lapack);
+        let geometry = Geometry { unit: vec![f64::INFINITY, 1.0], ..Geometry::default() };
+        triangle.factor(&mut [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2, &geometry);
+        assert!(Spectrum::of(lapack, &triangle, 2).is_none());
     }
 }

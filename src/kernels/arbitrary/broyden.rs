@@ -1,0 +1,226 @@
+//! Broyden's method.
+
+use ndarray_linalg::{c32, c64};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::{Answers, Counts, Cut, Kernel, Told, answers, cases, cuts, drive, finite};
+use super::{number, saved_after, survive, tolerance};
+use crate::kernels::broyden::inverse_jacobian::RankLimit;
+use crate::kernels::broyden::solver::{Ask, Broyden, Options, SearchMethod};
+use crate::kernels::broyden::termination::{Norms, Termination};
+use crate::linalg::Field;
+use crate::linalg::lapack::Lapack;
+
+impl<T: Field> Kernel for Broyden<T> {
+    fn question(&self) -> String {
+        format!("{:?}", self.ask())
+    }
+
+    fn answer(&mut self, answers: &mut Answers) -> Option<Told> {
+        match self.ask() {
+            Ask::Residual(x) => {
+                let residual = answers.residual(x, x.len());
+                self.tell_residual(&residual);
+                Some(Told::Residual)
+            }
+            Ask::Norms { .. } => {
+                self.tell_norms(norms(answers));
+                Some(Told::Other)
+            }
+            Ask::Report => {
+                self.tell_reported();
+                Some(Told::Reported)
+            }
+            Ask::Done(_) => None,
+        }
+    }
+
+    fn tell_unasked(&mut self, answers: &mut Answers) {
+        if !matches!(self.ask(), Ask::Residual(_)) {
+            self.tell_residual(&answers.numbers(self.residual().len()));
+        }
+        if !matches!(self.ask(), Ask::Norms { .. }) {
+            self.tell_norms(norms(answers));
+        }
+        if self.ask() != Ask::Report {
+            self.tell_reported();
+        }
+        if matches!(self.ask(), Ask::Done(_)) {
+            self.interrupt();
+        }
+    }
+
+    fn fits(&self) -> bool {
+        self.fits()
+    }
+
+    fn check(&self, counts: &Counts) {
+        let unknowns = self.residual().len();
+        match self.ask() {
+            Ask::Residual(x) => assert_eq!(x.len(), unknowns),
+            Ask::Norms { residual, point, step } => {
+                assert_eq!([residual.len(), point.len()], [unknowns; 2]);
+                assert!(step.is_empty() || step.len() == unknowns);
+            }
+            Ask::Report | Ask::Done(_) => {}
+        }
+        let reporting = u64::from(self.ask() == Ask::Report);
+        assert_eq!(self.iterations(), counts.reports + reporting);
+        assert!(counts.residuals >= self.iterations());
+    }
+}
+
+fn norms(answers: &mut Answers) -> Norms {
+    Norms { residual: answers.real(), point: answers.real(), step: answers.real() }
+}
+
+#[derive(Clone, Debug)]
+struct Setup {
+    start: Vec<f64>,
+    options: Options<f64>,
+    field: usize,
+}
+
+fn limits() -> impl Strategy<Value = RankLimit> {
+    prop_oneof![
+        Just(RankLimit::None),
+        (0..14usize).prop_map(|rank| RankLimit::Restart { rank }),
+        (0..14usize).prop_map(|rank| RankLimit::Simple { rank }),
+        (0..14usize, 0..14usize).prop_map(|(rank, retained)| RankLimit::Svd { rank, retained }),
+    ]
+}
+
+fn terminations() -> impl Strategy<Value = Termination> {
+    (tolerance(), tolerance(), tolerance(), tolerance(), prop::option::weighted(0.3, 0..20u64))
+        .prop_map(|(residual, relative_residual, step, relative_step, iterations)| Termination {
+            residual,
+            relative_residual,
+            step,
+            relative_step,
+            iterations,
+        })
+}
+
+fn setups() -> impl Strategy<Value = Setup> {
+    let search = select(vec![SearchMethod::None, SearchMethod::Armijo, SearchMethod::Wolfe]);
+    let options = (
+        prop::option::weighted(0.2, number()),
+        limits(),
+        terminations(),
+        0..30u64,
+        search,
+        any::<bool>(),
+        any::<bool>(),
+    );
+    let options = options.prop_map(
+        |(alpha, limit, termination, iterations, search, own_norm, keep_iterate)| Options {
+            alpha,
+            limit,
+            termination,
+            iterations,
+            search,
+            own_norm,
+            keep_iterate,
+        },
+    );
+    (prop::collection::vec(finite(), 1..13), options, 0..4usize)
+        .prop_map(|(start, options, field)| Setup { start, options, field })
+}
+
+impl Setup {
+    fn broyden<T: Field>(&self, answers: &mut Answers) -> Broyden<T> {
+        let start: Vec<T> = self.start.iter().map(|&x| T::of(x)).collect();
+        let residual = answers.residual(&start, start.len());
+        let Options { limit, termination, iterations, search, own_norm, keep_iterate, .. } =
+            self.options;
+        let alpha = self.options.alpha.map(T::of);
+        let options =
+            Options { alpha, limit, termination, iterations, search, own_norm, keep_iterate };
+        Broyden::new(start, residual, options, Lapack::loaded())
+    }
+
+    fn drive<T: Field>(&self, mut answers: Answers) {
+        let search = match self.options.search {
+            SearchMethod::None => 1,
+            SearchMethod::Armijo => 12,
+            // A slope at the start, a hundred trials of two values each, and the full step.
+            SearchMethod::Wolfe => 203,
+        };
+        let limit = 1 + self.options.iterations * (search + 2);
+        drive(self.broyden::<T>(&mut answers), answers, limit);
+    }
+
+    fn saved<T: Field>(&self, answers: &mut Answers, turns: usize) -> Vec<u8> {
+        saved_after(self.broyden::<T>(answers), answers, turns)
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(150))]
+
+    #[test]
+    fn arbitrary_answers(setup in setups(), answers in answers()) {
+        match setup.field {
+            0 => setup.drive::<f32>(answers),
+            1 => setup.drive::<f64>(answers),
+            2 => setup.drive::<c32>(answers),
+            _ => setup.drive::<c64>(answers),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(300))]
+
+    #[test]
+    fn arbitrary_state(
+        [one, other] in [setups(), setups()],
+        mut answers in answers(),
+        turns in [0..60usize, 0..60usize],
+        cuts in cuts(),
+    ) {
+        fn run<T: Field>(
+            [one, other]: [Setup; 2],
+            answers: &mut Answers,
+            turns: [usize; 2],
+            cuts: &[Cut],
+        ) {
+            let state = one.saved::<T>(answers, turns[0]);
+            let donor = other.saved::<T>(answers, turns[1]);
+            survive::<Broyden<T>>(&state, &donor, cuts, answers.clone());
+        }
+        match one.field {
+            0 => run::<f32>([one, other], &mut answers, turns, &cuts),
+            1 => run::<f64>([one, other], &mut answers, turns, &cuts),
+            2 => run::<c32>([one, other], &mut answers, turns, &cuts),
+            _ => run::<c64>([one, other], &mut answers, turns, &cuts),
+        }
+    }
+}
+
+/// At a report F at the point before has changed places with what the search kept, which may then
+/// be empty.
+#[test]
+fn what_is_saved_at_a_report_is_loaded() {
+    let options = Options {
+        alpha: Some(-1.0),
+        limit: RankLimit::Simple { rank: 1 },
+        termination: Termination {
+            residual: 1e-9,
+            relative_residual: f64::INFINITY,
+            step: f64::INFINITY,
+            relative_step: f64::INFINITY,
+            iterations: None,
+        },
+        iterations: 5,
+        search: SearchMethod::Armijo,
+        own_norm: false,
+        keep_iterate: false,
+    };
+    let mut solver = Broyden::new(vec![1.0, 2.0], vec![1.0, 2.0], options, None);
+    while solver.ask() != Ask::Report {
+        solver.tell_residual(&[0.5, 1.0]);
+    }
+    assert!(super::load::<Broyden<f64>>(&super::save(&solver)).is_some());
+}

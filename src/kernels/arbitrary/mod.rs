@@ -1,0 +1,182 @@
+//! Arbitrary answers, and arbitrary state, for every kernel.
+//!
+//! Whatever a kernel is told, it ends within its limits, counts what it was told, and does not
+//! panic (`drive`). State that was written and read back goes on to the same questions. State that
+//! was tampered with is refused, or goes on without harm to the process (`survive`).
+//!
+//! `PROPTEST_CASES=100000` makes each test run so many cases instead of its usual few.
+
+mod answers;
+mod broyden;
+mod differences;
+mod line_search;
+mod lsqtr;
+mod scalar;
+mod surgery;
+mod system;
+
+pub use answers::{Answers, answers, finite, number, tolerance};
+pub use surgery::{Cut, cuts};
+
+use std::alloc::{GlobalAlloc, Layout, System};
+
+use proptest::test_runner::Config;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::saved::{Label, Saved, to_bytes};
+
+/// A solver as these tests see it.
+pub trait Kernel: Serialize + DeserializeOwned {
+    /// What is asked, with all digits.
+    fn question(&self) -> String;
+
+    /// Answers what is asked; None where nothing is.
+    fn answer(&mut self, answers: &mut Answers) -> Option<Told>;
+
+    /// Tells what is not asked, which must change nothing.
+    fn tell_unasked(&mut self, _: &mut Answers) {}
+
+    fn fits(&self) -> bool;
+
+    /// Whether the question is a proper one, and the counts are those of what was told.
+    fn check(&self, _: &Counts) {}
+}
+
+pub enum Told {
+    Residual,
+    Jacobian,
+    Reported,
+    Other,
+}
+
+/// How often what was told.
+#[derive(Default)]
+pub struct Counts {
+    pub residuals: u64,
+    pub jacobians: u64,
+    pub reports: u64,
+    pub others: u64,
+}
+
+impl Counts {
+    fn add(&mut self, told: Told) {
+        *match told {
+            Told::Residual => &mut self.residuals,
+            Told::Jacobian => &mut self.jacobians,
+            Told::Reported => &mut self.reports,
+            Told::Other => &mut self.others,
+        } += 1;
+    }
+
+    fn total(&self) -> u64 {
+        self.residuals + self.jacobians + self.reports + self.others
+    }
+}
+
+/// So many cases, if the environment does not say otherwise.
+pub fn cases(usual: u32) -> Config {
+    let usual = if cfg!(miri) { 2 } else { usual };
+    let told = std::env::var_os("PROPTEST_CASES").is_some();
+    let config = Config { failure_persistence: None, ..Config::default() };
+    if told { config } else { Config { cases: usual, ..config } }
+}
+
+pub fn save(kernel: &impl Kernel) -> Vec<u8> {
+    let label = Label { solver: String::new(), dtype: String::new(), release: String::new() };
+    to_bytes(&label, kernel).unwrap()
+}
+
+pub fn load<K: Kernel>(bytes: &[u8]) -> Option<K> {
+    let kernel: K = Saved::open(bytes).ok()?.state().ok()?;
+    kernel.fits().then_some(kernel)
+}
+
+/// Runs a kernel to its end, which comes within so many answers, beside one that was saved and
+/// loaded on the way.
+pub fn drive(mut kernel: impl Kernel, mut answers: Answers, limit: u64) {
+    let mut counts = Counts::default();
+    let mut twin = None;
+    loop {
+        let (question, state) = (kernel.question(), save(&kernel));
+        assert_eq!(kernel.question(), question);
+        kernel.check(&counts);
+        kernel.tell_unasked(&mut answers.clone());
+        assert_eq!(save(&kernel), state, "{question} was not what it was told");
+        if twin.is_none() || counts.total() % 5 == 0 {
+            twin = Some(kernel_from(&kernel, &state));
+        }
+        if let Some(twin) = &mut twin {
+            assert_eq!(twin.question(), question);
+            twin.answer(&mut answers.clone());
+        }
+        let Some(told) = kernel.answer(&mut answers) else { return };
+        counts.add(told);
+        assert!(counts.total() <= limit, "it goes on after {limit} answers");
+    }
+}
+
+/// One of the same kind.
+fn kernel_from<K: Kernel>(_: &K, bytes: &[u8]) -> K {
+    load(bytes).expect("what was saved is loaded")
+}
+
+/// The state after so many answers.
+pub fn saved_after(mut kernel: impl Kernel, answers: &mut Answers, turns: usize) -> Vec<u8> {
+    for _ in 0..turns {
+        if kernel.answer(answers).is_none() {
+            break;
+        }
+    }
+    save(&kernel)
+}
+
+/// How long state that was tampered with is looked after: it may have been given any limits.
+const LONG: usize = 250;
+
+/// Cuts up the state of a kernel, and runs what is still accepted.
+pub fn survive<K: Kernel>(state: &[u8], donor: &[u8], cuts: &[Cut], mut answers: Answers) {
+    let Some(mut kernel) = load::<K>(&surgery::operate(state, donor, cuts)) else { return };
+    for _ in 0..LONG {
+        let question = kernel.question();
+        kernel.tell_unasked(&mut answers.clone());
+        assert_eq!(kernel.question(), question);
+        let again = load::<K>(&save(&kernel)).expect("what goes on is accepted again");
+        assert_eq!(again.question(), question);
+        if kernel.answer(&mut answers).is_none() {
+            return;
+        }
+    }
+}
+
+/// Memory that has an end: no number in a small file may ask for more than this at once.
+struct Frugal;
+
+const MOST_MEMORY: usize = 1 << 26;
+
+// SAFETY: it is the system's allocator, or there is no memory.
+unsafe impl GlobalAlloc for Frugal {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        match layout.size() {
+            // SAFETY: the caller's promises are passed on.
+            0..=MOST_MEMORY => unsafe { System.alloc(layout) },
+            _ => std::ptr::null_mut(),
+        }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        match layout.size() {
+            // SAFETY: the caller's promises are passed on.
+            0..=MOST_MEMORY => unsafe { System.alloc_zeroed(layout) },
+            _ => std::ptr::null_mut(),
+        }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static FRUGAL: Frugal = Frugal;

@@ -1,0 +1,169 @@
+//! Newton's method for systems.
+
+use ndarray_linalg::{c32, c64};
+use proptest::prelude::*;
+
+use super::{Answers, Counts, Kernel, Told, answers, cases, cuts, drive, finite};
+use super::{saved_after, survive, tolerance};
+use crate::kernels::newton::system::{Ask, Options, System};
+use crate::linalg::Field;
+use crate::linalg::lapack::Lapack;
+
+impl<T: Field> Kernel for System<T> {
+    fn question(&self) -> String {
+        format!("{:?}", self.ask())
+    }
+
+    fn answer(&mut self, answers: &mut Answers) -> Option<Told> {
+        let unknowns = self.point().len();
+        match self.ask() {
+            Ask::Residual(x) => {
+                let residual = answers.residual(x, unknowns);
+                self.tell_residual(&residual);
+                Some(Told::Residual)
+            }
+            Ask::Jacobian => {
+                let jacobian = answers.jacobian(self.point(), unknowns);
+                match Lapack::loaded() {
+                    Some(lapack) if !answers.keeps_jacobians => {
+                        self.tell_jacobian(lapack, jacobian.view());
+                    }
+                    _ => {
+                        let scales: Vec<f64> = answers.residual(&vec![1.0; unknowns], unknowns);
+                        self.tell_kept_jacobian(&scales);
+                    }
+                }
+                Some(Told::Jacobian)
+            }
+            Ask::Solution(rhs) => {
+                let solution = answers.residual(rhs, unknowns);
+                self.tell_solution(&solution);
+                Some(Told::Other)
+            }
+            Ask::Report => {
+                self.tell_reported();
+                Some(Told::Reported)
+            }
+            Ask::Done(_) => None,
+        }
+    }
+
+    fn tell_unasked(&mut self, answers: &mut Answers) {
+        let unknowns = self.point().len();
+        if !matches!(self.ask(), Ask::Residual(_)) {
+            self.tell_residual(&answers.numbers(unknowns));
+        }
+        if !matches!(self.ask(), Ask::Solution(_)) {
+            self.tell_solution(&answers.numbers(unknowns));
+        }
+        if self.ask() != Ask::Jacobian {
+            let jacobian = answers.jacobian(&answers.clone().numbers(unknowns), unknowns);
+            if let Some(lapack) = Lapack::loaded() {
+                self.tell_jacobian(lapack, jacobian.view());
+            }
+            self.tell_kept_jacobian(&answers.numbers(unknowns));
+        }
+        if !matches!(self.ask(), Ask::Solution(_) | Ask::Jacobian) {
+            self.tell_singular_jacobian();
+        }
+        if self.ask() != Ask::Report {
+            self.tell_reported();
+        }
+        if matches!(self.ask(), Ask::Done(_)) {
+            self.interrupt();
+        }
+    }
+
+    fn fits(&self) -> bool {
+        self.fits()
+    }
+
+    fn check(&self, counts: &Counts) {
+        if let Ask::Residual(x) | Ask::Solution(x) = self.ask() {
+            assert_eq!(x.len(), self.point().len());
+        }
+        let reports = counts.reports..=counts.reports + 1;
+        assert!(reports.contains(&self.iterations()));
+        assert!(counts.jacobians <= self.iterations() + 1);
+        assert!(counts.residuals >= self.iterations());
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Setup {
+    start: Vec<f64>,
+    options: Options,
+    field: usize,
+}
+
+fn setups() -> impl Strategy<Value = Setup> {
+    let options = (tolerance(), tolerance(), 0..12u64, any::<bool>()).prop_map(
+        |(step_tolerance, residual_tolerance, iterations, line_search)| Options {
+            step_tolerance,
+            residual_tolerance,
+            iterations,
+            line_search,
+        },
+    );
+    (prop::collection::vec(finite(), 1..13), options, 0..4usize)
+        .prop_map(|(start, options, field)| Setup { start, options, field })
+}
+
+impl Setup {
+    fn system<T: Field>(&self) -> System<T> {
+        System::new(self.start.iter().map(|&x| T::of(x)).collect(), self.options)
+    }
+
+    fn drive<T: Field>(&self, answers: Answers) {
+        // A Jacobian, its solution, the trials, a correction and a report.
+        let limit = 1 + self.options.iterations.max(1) * 54;
+        drive(self.system::<T>(), answers, limit);
+    }
+
+    fn saved<T: Field>(&self, answers: &mut Answers, turns: usize) -> Vec<u8> {
+        saved_after(self.system::<T>(), answers, turns)
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(150))]
+
+    #[test]
+    fn arbitrary_answers(setup in setups(), answers in answers()) {
+        match setup.field {
+            0 => setup.drive::<f32>(answers),
+            1 => setup.drive::<f64>(answers),
+            2 => setup.drive::<c32>(answers),
+            _ => setup.drive::<c64>(answers),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(300))]
+
+    #[test]
+    fn arbitrary_state(
+        [one, other] in [setups(), setups()],
+        mut answers in answers(),
+        turns in [0..60usize, 0..60usize],
+        cuts in cuts(),
+    ) {
+        fn run<T: Field>(
+            [one, other]: [Setup; 2],
+            answers: &mut Answers,
+            turns: [usize; 2],
+            cuts: &[super::Cut],
+        ) {
+            let state = one.saved::<T>(answers, turns[0]);
+            let donor = other.saved::<T>(answers, turns[1]);
+            survive::<System<T>>(&state, &donor, cuts, answers.clone());
+        }
+        match one.field {
+            0 => run::<f32>([one, other], &mut answers, turns, &cuts),
+            1 => run::<f64>([one, other], &mut answers, turns, &cuts),
+            2 => run::<c32>([one, other], &mut answers, turns, &cuts),
+            _ => run::<c64>([one, other], &mut answers, turns, &cuts),
+        }
+    }
+}
