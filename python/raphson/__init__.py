@@ -23,24 +23,36 @@ Solver
     What they have in common.
 Observer
     A callback that gets the solver itself.
+Monitor
+    One that records the iterations, shows the progress and draws it.
+Result
+    What a solve has found.
 
 ``python -m raphson script.py`` runs a script under the patch.
 """
+
+from typing import TYPE_CHECKING
 
 from raphson._broyden1 import broyden1
 from raphson._checkpoint import checkpoint, load_checkpoint
 from raphson._core import Broyden1, LeastSquares, NewtonSystem, Solver, __version__
 from raphson._lsqtr import lsqtr
+from raphson._monitor import Monitor
 from raphson._newton import newton
 from raphson._observer import Observer
 from raphson._patch import patch, patched, unpatch
 from raphson._root import root
 
+if TYPE_CHECKING:
+    from raphson._result import Result
+
 __all__ = [
     "Broyden1",
     "LeastSquares",
+    "Monitor",
     "NewtonSystem",
     "Observer",
+    "Result",
     "Solver",
     "__version__",
     "broyden1",
@@ -53,3 +65,12 @@ __all__ = [
     "root",
     "unpatch",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # Its base class is SciPy's, which takes long to import.
+    if name == "Result":
+        from raphson._result import Result
+
+        return Result
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -60,7 +60,7 @@ def broyden1(
         The norm for all four, of a one-dimensional array. The maximum norm by default.
     line_search : {'armijo', 'wolfe', None}, optional
         How to shorten a step; None takes all steps in full.
-    callback : callable ``callback(x, f)``, optional
+    callback : callable ``callback(x, f)``, `Observer`, or list of them, optional
         Called after every iteration with the point and the residual as one-dimensional arrays.
         Raising StopIteration in it ends the solve with the current point.
 
@@ -73,7 +73,7 @@ def broyden1(
     ------
     scipy.optimize.NoConvergence
         If `maxiter` iterations were not enough. ``args[0]`` is the last point; ``result`` is a
-        `scipy.optimize.OptimizeResult` with it, the residual ``fun``, ``nit`` and ``nfev``.
+        `Result` with it, the residual ``fun``, ``nit`` and ``nfev``.
     ValueError
         If the residual has NaN or inf or changes its length, if a step is zero, or if an argument
         has a value that does not fit.

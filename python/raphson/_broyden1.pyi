@@ -3,6 +3,8 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from raphson._observer import Callback
+
 def broyden1(
     F: Callable[[Any], Any],
     xin: ArrayLike,
@@ -18,6 +20,6 @@ def broyden1(
     x_rtol: float | None = None,
     tol_norm: Callable[[Any], float] | None = None,
     line_search: str | bool | None = "armijo",
-    callback: Callable[[Any, Any], Any] | None = None,
+    callback: Callback | None = None,
     **kw: Any,
 ) -> Any: ...

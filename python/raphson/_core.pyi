@@ -4,6 +4,7 @@ from typing import Any, Self, final
 from numpy.typing import ArrayLike
 from typing_extensions import disjoint_base
 
+from raphson._observer import Callback
 from raphson._results import Question
 
 __version__: str
@@ -27,20 +28,20 @@ def root_newton(
     args: tuple[Any, ...],
     jac: Callable[..., Any] | bool | str | None,
     tol: float | None,
-    callback: Callable[[Any, Any], Any] | None,
+    callback: Callback | None,
     options: Mapping[str, Any] | None,
 ) -> Any: ...
 def broyden1(
     function: Callable[[Any], Any],
     xin: ArrayLike,
-    callback: Callable[[Any, Any], Any] | None,
+    callback: Callback | None,
     settings: dict[str, Any],
 ) -> Any: ...
 def root_broyden1(
     fun: Callable[..., Any],
     x0: ArrayLike,
     args: tuple[Any, ...],
-    callback: Callable[[Any, Any], Any] | None,
+    callback: Callback | None,
     settings: dict[str, Any],
 ) -> Any: ...
 def lsqtr(
@@ -48,7 +49,7 @@ def lsqtr(
     x0: ArrayLike,
     jac: Callable[..., Any] | str,
     args: Iterable[Any],
-    callback: Callable[..., Any] | None,
+    callback: Callback | None,
     keywords: dict[str, Any],
 ) -> Any: ...
 def saved_class(data: bytes) -> str: ...
@@ -75,7 +76,7 @@ class Solver:
         fun: Callable[..., Any],
         jac: Callable[..., Any] | bool | None = None,
         args: Iterable[Any] | None = None,
-        callback: Any = None,
+        callback: Callback | None = None,
         verbose: float | None = None,
     ) -> Any: ...
     def result(self) -> Any: ...
@@ -154,5 +155,7 @@ class LeastSquares(Solver):
     def optimality(self) -> float: ...
     @property
     def trust_radius(self) -> float: ...
+    @property
+    def active_mask(self) -> Any: ...
     @property
     def njev(self) -> int: ...

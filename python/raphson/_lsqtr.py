@@ -59,21 +59,21 @@ def lsqtr(
         Print nothing, a report at the end, a line for each iteration, the settings as well.
     maxiter : int, optional
         Largest number of iterations; ``100 * x.size`` by default.
-    callback : callable ``callback(x, *args)``, optional
+    callback : callable ``callback(x, *args)``, `Observer`, or list of them, optional
         Called after every accepted step. Returning true, or raising StopIteration, ends the solve.
     options : dict, optional
         Further settings, see Notes. The dict is left as it is.
 
     Returns
     -------
-    scipy.optimize.OptimizeResult
-        ``x``; ``success``, ``status`` and ``message``; ``cost``, half the sum of squares;
-        ``fun`` (also ``fse``) and ``f0se``, the residuals at x and at the start; ``grad``, the
-        gradient of the cost; ``v``, the Coleman-Li distances; ``jac``, as it was returned;
-        ``optimality``, what `gtol` is compared with; ``nfev`` (without those for finite
-        differences), ``njev`` and ``nit``; ``active_mask``, -1 or 1 where a lower or upper bound
-        is active; ``allx``, the accepted points; ``alltr``, the trust radius after each
-        evaluation.
+    Result
+        A `scipy.optimize.OptimizeResult` with ``x``; ``success``, ``status`` and ``message``;
+        ``cost``, half the sum of squares; ``fun`` (also ``fse``) and ``f0se``, the residuals at x
+        and at the start; ``grad``, the gradient of the cost; ``v``, the Coleman-Li distances;
+        ``jac``, as it was returned; ``optimality``, what `gtol` is compared with; ``nfev``
+        (without those for finite differences), ``njev`` and ``nit``; ``active_mask``, -1 or 1
+        where a lower or upper bound is active; ``allx``, the accepted points; ``alltr``, the trust
+        radius after each evaluation.
 
     Raises
     ------

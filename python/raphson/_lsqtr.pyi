@@ -4,6 +4,8 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from raphson._observer import Callback
+
 def lsqtr(
     fun: Callable[..., Any],
     x0: ArrayLike,
@@ -16,6 +18,6 @@ def lsqtr(
     gtol: float | None = 1e-6,
     verbose: float = 1,
     maxiter: int | None = None,
-    callback: Callable[..., Any] | None = None,
+    callback: Callback | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Any: ...

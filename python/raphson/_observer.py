@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from raphson._core import Solver
@@ -21,6 +22,7 @@ class Observer:
     See Also
     --------
     checkpoint : Saves the solver while it runs.
+    Monitor : Records and shows the iterations.
 
     Examples
     --------
@@ -35,6 +37,16 @@ class Observer:
     3 1e-02
     4 8e-04
     """
+
+    def started(self, solver: Solver) -> None:
+        """
+        Look at a solver that is about to be answered: a new one, or one that goes on.
+
+        Parameters
+        ----------
+        solver : Solver
+            The solver.
+        """
 
     def evaluated(self, solver: Solver) -> None:
         """
@@ -65,3 +77,7 @@ class Observer:
         solver : Solver
             The solver.
         """
+
+
+# What is passed as ``callback``.
+Callback = Callable[..., Any] | Observer | Sequence[Callable[..., Any] | Observer]

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from raphson._observer import Callback
+
 # What the options of SciPy's root(method='broyden1') are called in broyden1.
 _BROYDEN1_SETTINGS = {
     "nit": "iter",
@@ -33,7 +35,7 @@ def _broyden1(
     args: tuple[Any, ...],
     jac: Callable[..., Any] | bool | str | None,
     tol: float | None,
-    callback: Callable[[Any, Any], Any] | None,
+    callback: Callback | None,
     options: Mapping[str, Any] | None,
 ) -> Any:
     from scipy.optimize import OptimizeWarning
@@ -69,7 +71,7 @@ def root(
     method: str = "newton",
     jac: Callable[..., Any] | bool | str | None = None,
     tol: float | None = None,
-    callback: Callable[[Any, Any], Any] | None = None,
+    callback: Callback | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Any:
     r"""
@@ -96,19 +98,20 @@ def root(
         ``F.shape + x.shape``, or a scipy.sparse matrix or array, which SciPy's sparse LU factors.
     tol : float, optional
         The same as the option ``xtol``; for 'broyden1' the other tolerances are then not used.
-    callback : callable ``callback(x, f)``, optional
+    callback : callable ``callback(x, f)``, `Observer`, or list of them, optional
         Called after every iteration with the new point and its residual ('broyden1': both as
-        one-dimensional arrays). Raising StopIteration in it ends the solve.
+        one-dimensional arrays). Raising StopIteration in it ends the solve. A `Monitor` records
+        the iterations, a `checkpoint` saves them.
     options : dict, optional
         Options of the method, see Notes.
 
     Returns
     -------
-    scipy.optimize.OptimizeResult
-        ``x``, ``fun`` (the residual there), ``success``, ``status``, ``message``, ``method``,
-        ``nit`` and ``nfev`` (all calls of `fun`, those for finite differences included). Method
-        'newton' adds ``jac`` (the last Jacobian used) and ``njev``, and without success its ``x``
-        is the point with the smallest residual.
+    Result
+        A `scipy.optimize.OptimizeResult` with ``x``, ``fun`` (the residual there), ``success``,
+        ``status``, ``message``, ``method``, ``nit`` and ``nfev`` (all calls of `fun`, those for
+        finite differences included). Method 'newton' adds ``jac`` (the last Jacobian used) and
+        ``njev``, and without success its ``x`` is the point with the smallest residual.
 
     Raises
     ------

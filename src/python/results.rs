@@ -1,12 +1,12 @@
-//! The classes of the results: SciPy's own, imported when the first result is made.
+//! The classes of the results: SciPy's own or made of them, imported when the first result is made.
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-/// An empty `scipy.optimize.OptimizeResult`, which is a dict.
+/// An empty `raphson.Result`, which is a `scipy.optimize.OptimizeResult` and a dict.
 pub fn optimize_result(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let class: &Bound<'_, PyAny> = CLASS.import(py, "scipy.optimize", "OptimizeResult")?;
+    let class: &Bound<'_, PyAny> = CLASS.import(py, "raphson._result", "Result")?;
     class.call0()
 }
 

@@ -174,7 +174,7 @@ pub fn broyden1<'py>(
     }
 }
 
-/// `root(method='broyden1')`: an OptimizeResult.
+/// `root(method='broyden1')`: a Result.
 #[pyfunction]
 pub fn root_broyden1<'py>(
     fun: &Bound<'py, PyAny>,

@@ -49,6 +49,8 @@ use session::{CLASS, Iteration, load};
 ///     Half the sum of squares, and the largest component of the scaled gradient.
 /// step_norm, trust_radius : float
 ///     Euclidean norm of the last step, and the radius for the next one.
+/// active_mask : ndarray
+///     -1 or 1 where a lower or upper bound is active at the current iterate, 0 elsewhere.
 ///
 /// See Also
 /// --------
@@ -171,6 +173,12 @@ impl LeastSquares {
         Ok(Solver::figures(slf.as_super())?.trust_radius)
     }
 
+    /// -1 or 1 where a lower or upper bound is active at the current iterate, 0 elsewhere.
+    #[getter]
+    fn active_mask<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        Ok(Solver::hold(slf.as_super())?.session()?.active_mask(slf.py()))
+    }
+
     /// Jacobians told or approximated.
     #[getter]
     fn njev(slf: &Bound<'_, Self>) -> PyResult<u64> {
@@ -178,7 +186,7 @@ impl LeastSquares {
     }
 }
 
-/// `lsqtr(fun, x0, jac, args=args, callback=callback, **keywords)`: an OptimizeResult.
+/// `lsqtr(fun, x0, jac, args=args, callback=callback, **keywords)`: a Result.
 #[pyfunction]
 pub fn lsqtr<'py>(
     fun: &Bound<'py, PyAny>,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::report;
 use crate::kernels::differences::Distances;
 use crate::kernels::lsqtr::bounds::Margin;
-use crate::kernels::lsqtr::solver::{Ask, LeastSquares};
+use crate::kernels::lsqtr::solver::{Ask, LeastSquares, Options};
 use crate::kernels::lsqtr::termination::Stop;
 use crate::linalg::norm::norm;
 use crate::python::arrays::{self, describe};
@@ -280,6 +280,16 @@ impl Session for Iteration {
         }
     }
 
+    fn active_mask<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        let Options { bounds, termination, .. } = self.state.kernel.options();
+        let margin = match termination.step {
+            0.0 => Margin::None,
+            share => Margin::Relative(share),
+        };
+        let active = bounds.active(self.state.kernel.point(), margin);
+        Some(PyArray1::from_iter(py, active.into_iter().map(i64::from)).into_any())
+    }
+
     fn for_callback<'py>(&self, py: Python<'py>) -> PyResult<Option<Vec<Bound<'py, PyAny>>>> {
         let accepted = self.state.kernel.report().accepted;
         accepted.then(|| Ok(vec![self.point(py)?])).transpose()
@@ -316,8 +326,6 @@ impl Session for Iteration {
         let State { kernel, unknowns, first_residual, points, radii, .. } = &self.state;
         let Ask::Done(stop) = kernel.ask() else { return optimize_result(py) };
         let limits = &kernel.options().termination;
-        let margin = if limits.step == 0.0 { Margin::None } else { Margin::Relative(limits.step) };
-        let active = kernel.options().bounds.active(kernel.point(), margin);
         let residual = unknowns.vector(py, kernel.residual())?;
         let allx = PyList::empty(py);
         for point in points {
@@ -342,8 +350,7 @@ impl Session for Iteration {
         fields.set_item(intern!(py, "nfev"), kernel.evaluations())?;
         fields.set_item(intern!(py, "njev"), kernel.jacobians())?;
         fields.set_item(intern!(py, "nit"), kernel.iterations())?;
-        let active = PyArray1::from_iter(py, active.into_iter().map(i64::from));
-        fields.set_item(intern!(py, "active_mask"), active)?;
+        fields.set_item(intern!(py, "active_mask"), self.active_mask(py))?;
         fields.set_item(intern!(py, "allx"), allx)?;
         fields.set_item(intern!(py, "alltr"), radii)?;
         fields.set_item(intern!(py, "fse"), residual)?;

@@ -119,12 +119,13 @@ pub struct Functions<'py> {
 }
 
 impl<'py> Functions<'py> {
-    /// Answers the solver until it is done. Observers are told of the end, whatever it is.
+    /// Answers the solver until it is done. Observers are told of the beginning, and of the end,
+    /// whatever it is.
     pub fn solve(&mut self, solver: &Bound<'py, Solver>) -> PyResult<()> {
-        let outcome = self.answer(solver);
         if !self.callbacks.observed {
-            return outcome;
+            return self.answer(solver);
         }
+        let outcome = self.callbacks.notify(solver, "started").and_then(|()| self.answer(solver));
         match (outcome, self.callbacks.notify(solver, "ended")) {
             (Err(error), Err(another)) => {
                 another.write_unraisable(solver.py(), Some(solver.as_any()));

@@ -216,7 +216,7 @@ impl Solver {
     ///
     /// Returns
     /// -------
-    /// result : scipy.optimize.OptimizeResult
+    /// result : Result
     ///     As from ``result``.
     #[pyo3(signature = (fun, jac=None, args=None, callback=None, verbose=None))]
     fn solve<'py>(
@@ -261,7 +261,7 @@ impl Solver {
     ///
     /// Returns
     /// -------
-    /// result : scipy.optimize.OptimizeResult
+    /// result : Result
     ///     What the function of the same method returns. Where that would raise an exception,
     ///     ``success`` is False and ``message`` says why.
     ///

@@ -69,6 +69,11 @@ pub trait Session: Send + Sync {
 
     fn figures(&self) -> Figures;
 
+    /// −1 or 1 where a lower or upper bound is active, 0 elsewhere; None without bounds.
+    fn active_mask<'py>(&self, _: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        None
+    }
+
     /// What a callback gets; None where it is not called.
     fn for_callback<'py>(&self, py: Python<'py>) -> PyResult<Option<Vec<Bound<'py, PyAny>>>>;
 
