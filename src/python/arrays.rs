@@ -206,13 +206,15 @@ fn for_each_item<'py>(
     }
 }
 
-/// Numbers of other classes, one by one: Decimal, Fraction, SymPy's or mpmath's.
+/// Numbers of other classes, one by one: Decimal, Fraction, SymPy's or mpmath's. They run code of
+/// their own, which must not find the array that is being read.
 fn read_objects<T: Entry>(
     array: &Bound<'_, PyUntypedArray>,
     name: &str,
     into: &mut Vec<T>,
 ) -> PyResult<IxDyn> {
-    for item in array.getattr("flat")?.try_iter()? {
+    let shape = IxDyn(array.shape());
+    for item in array.call_method0("flatten")?.try_iter()? {
         let item = item?;
         let value = to_complex(&item).map_err(|error| named(error, name, EXPECTED, &item))?;
         if value.im != 0.0 && !T::COMPLEX {
@@ -220,7 +222,7 @@ fn read_objects<T: Entry>(
         }
         into.push(T::from_complex(value));
     }
-    Ok(IxDyn(array.shape()))
+    Ok(shape)
 }
 
 /// A number of any class that has `__float__` or `__complex__`.

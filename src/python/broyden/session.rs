@@ -17,6 +17,7 @@ use crate::python::arrays::{self, Entry, as_array, describe};
 use crate::python::lapack;
 use crate::python::numbers::real;
 use crate::python::results::optimize_result;
+use crate::python::solver::errand::is_long;
 use crate::python::solver::saving;
 use crate::python::solver::session::{Failure, Figures, Next, Session};
 use crate::python::text::{formatted, print};
@@ -87,6 +88,7 @@ impl Beginning {
             unknowns: std::mem::take(&mut self.unknowns),
             evaluations: 1,
             norm: self.settings.norm.take(),
+            reported: false,
             points: Points::default(),
             buffer: Vec::new(),
         })))
@@ -190,6 +192,9 @@ struct Iteration<T: Entry> {
     evaluations: u64,
     #[serde(skip)]
     norm: Option<Py<PyAny>>,
+    /// The report has been made, and the next direction is work for later.
+    #[serde(skip)]
+    reported: bool,
     #[serde(skip)]
     points: Points<T>,
     /// For residuals that cannot be read where they are.
@@ -250,6 +255,7 @@ impl<T: Entry> Session for Iteration<T> {
         loop {
             match self.kernel.ask() {
                 Ask::Residual(_) => return Ok(Next::Residual),
+                Ask::Report if self.reported => return Ok(Next::Work),
                 Ask::Report => return Ok(Next::Report),
                 Ask::Done(_) => return Ok(Next::Nothing),
                 Ask::Norms { residual, point, step } => {
@@ -258,6 +264,11 @@ impl<T: Entry> Session for Iteration<T> {
                 }
             }
         }
+    }
+
+    fn work(&mut self) {
+        self.reported = false;
+        self.kernel.tell_reported();
     }
 
     fn question<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -287,6 +298,8 @@ impl<T: Entry> Session for Iteration<T> {
     fn reported(&mut self, py: Python<'_>, stop: bool) -> PyResult<()> {
         if stop {
             self.kernel.interrupt();
+        } else if is_long([self.unknowns.count(), self.kernel.iterations() as usize, 1]) {
+            self.reported = true;
         } else if self.unknowns.count() < WORTH_DETACHING {
             self.kernel.tell_reported();
         } else {

@@ -13,12 +13,14 @@ use crate::kernels::differences::Distances;
 use crate::kernels::lsqtr::bounds::Margin;
 use crate::kernels::lsqtr::solver::{Ask, LeastSquares, Options};
 use crate::kernels::lsqtr::termination::Stop;
+use crate::linalg::lu::LARGEST_ORDER;
 use crate::linalg::norm::norm;
 use crate::python::arrays::{self, describe};
 use crate::python::lapack;
 use crate::python::results::optimize_result;
 use crate::python::root::jacobian::expect_memory;
 use crate::python::solver::approximation::{Approximation, Rule};
+use crate::python::solver::errand::is_long;
 use crate::python::solver::saving;
 use crate::python::solver::session::{Figures, Next, Session};
 use crate::python::text::print;
@@ -94,7 +96,7 @@ impl Iteration {
             }
             None => {
                 let (point, residual) = (kernel.point(), kernel.residual());
-                expect_memory::<f64>(2 * residual.len() * point.len())?;
+                expect_room(residual.len(), point.len(), kernel.jacobians())?;
                 let bounds = Some(&kernel.options().bounds);
                 *approximation = Some(Approximation::new(rule, point, residual, distances, bounds));
             }
@@ -109,6 +111,11 @@ impl Iteration {
         } else {
             py.detach(|| kernel.step());
         }
+    }
+
+    fn step_is_long(&self) -> bool {
+        let (m, n) = (self.state.kernel.residual().len(), self.state.kernel.point().len());
+        is_long([m, n, n])
     }
 
     fn tell_residual(&mut self, value: &Bound<'_, PyAny>, name: &str) -> PyResult<()> {
@@ -140,6 +147,7 @@ impl Iteration {
     fn tell_jacobian(&mut self, returned: &Bound<'_, PyAny>, name: &str) -> PyResult<()> {
         let kernel = &mut self.state.kernel;
         let (m, n) = (kernel.residual().len(), kernel.point().len());
+        expect_room(m, n, kernel.jacobians())?;
         if let Ok(array) = returned.cast::<PyArrayDyn<f64>>()
             && array.shape() == [m, n]
             && arrays::lies_regularly(array)
@@ -161,12 +169,12 @@ impl Iteration {
                 describe(returned)
             )));
         };
+        let kept = match returned.hasattr("shape")? {
+            true => returned.clone(),
+            false => arrays::to_python(returned.py(), &entries, &[m, n]).into_any(),
+        };
         kernel.tell_jacobian(view);
-        self.jacobian = Some(if returned.hasattr("shape")? {
-            returned.clone().unbind()
-        } else {
-            arrays::to_python(returned.py(), &entries, &[m, n]).into_any().unbind()
-        });
+        self.jacobian = Some(kept.unbind());
         Ok(())
     }
 
@@ -189,6 +197,7 @@ impl Session for Iteration {
                 Ask::Residual(_) => return Ok(Next::Residual),
                 Ask::Report => return Ok(Next::Report),
                 Ask::Done(_) => return Ok(Next::Nothing),
+                Ask::Step if self.step_is_long() => return Ok(Next::Work),
                 Ask::Step => self.step(py),
                 Ask::Jacobian => match (self.state.rule, &self.state.approximation) {
                     (None, _) => return Ok(Next::Jacobian),
@@ -199,6 +208,10 @@ impl Session for Iteration {
                 },
             }
         }
+    }
+
+    fn work(&mut self) {
+        self.state.kernel.step();
     }
 
     fn question<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -366,6 +379,21 @@ impl Session for Iteration {
     fn references(&self) -> Vec<&Py<PyAny>> {
         self.state.unknowns.references().into_iter().chain(&self.jacobian).collect()
     }
+}
+
+/// Whether a first Jacobian of m rows and n columns can be kept and factored; the later ones are
+/// where it was.
+fn expect_room(m: usize, n: usize, jacobians: u64) -> PyResult<()> {
+    if jacobians > 0 {
+        return Ok(());
+    }
+    if n >= LARGEST_ORDER {
+        return Err(PyValueError::new_err(format!(
+            "jac: {n} unknowns are too many for LAPACK (fewer than {LARGEST_ORDER})"
+        )));
+    }
+    let factors = 4 * (n + 1).pow(2);
+    expect_memory::<f64>(m.saturating_mul(2 * n + 1).saturating_add(factors))
 }
 
 fn expect_count(

@@ -10,11 +10,13 @@ use serde::{Deserialize, Serialize};
 use super::jacobian::{Returned, SavedJacobian, refuse_large_order};
 use crate::kernels::differences::Distances;
 use crate::kernels::newton::system::{Ask, Options, Stop, System};
+use crate::linalg::lapack::Lapack;
 use crate::linalg::norm::max_norm;
 use crate::python::arrays::{self, Entry, describe};
 use crate::python::lapack;
 use crate::python::results::optimize_result;
 use crate::python::solver::approximation::{Approximation, Rule};
+use crate::python::solver::errand::is_long;
 use crate::python::solver::saving;
 use crate::python::solver::session::{Figures, Next, Session};
 use crate::python::unknowns::Unknowns;
@@ -31,6 +33,8 @@ pub struct Iteration<T: Entry> {
     state: State<T>,
     /// The last Jacobian; where it is sparse, with its factors.
     jacobian: Option<Returned<T>>,
+    /// It is dense, and large enough for its factorization to be work for later.
+    unfactored: Option<Lapack>,
 }
 
 /// What is saved of it, beside the Jacobian.
@@ -70,7 +74,7 @@ impl<T: Entry> Iteration<T> {
             evaluations: 0,
             jacobians: 0,
         };
-        Iteration { state, jacobian: None }
+        Iteration { state, jacobian: None, unfactored: None }
     }
 
     /// Begins to approximate the Jacobian, or tells the one that is complete.
@@ -94,6 +98,11 @@ impl<T: Entry> Iteration<T> {
         match &jacobian {
             Returned::Dense(matrix) => {
                 let lapack = lapack::load(py)?;
+                if is_long([matrix.nrows(); 3]) {
+                    self.unfactored = Some(lapack);
+                    self.jacobian = Some(jacobian);
+                    return Ok(());
+                }
                 if matrix.nrows() < WORTH_DETACHING {
                     kernel.tell_jacobian(lapack, matrix.view());
                 } else {
@@ -138,6 +147,9 @@ impl<T: Entry> Iteration<T> {
 impl<T: Entry> Session for Iteration<T> {
     fn advance(&mut self, py: Python<'_>) -> PyResult<Next> {
         loop {
+            if self.unfactored.is_some() {
+                return Ok(Next::Work);
+            }
             match self.state.kernel.ask() {
                 Ask::Residual(_) => return Ok(Next::Residual),
                 Ask::Report => return Ok(Next::Report),
@@ -151,6 +163,15 @@ impl<T: Entry> Session for Iteration<T> {
                     (Some(rule), _) => self.approximate(py, rule)?,
                 },
             }
+        }
+    }
+
+    fn work(&mut self) {
+        if let (Some(lapack), Some(Returned::Dense(matrix))) =
+            (self.unfactored.take(), &self.jacobian)
+        {
+            self.state.kernel.tell_jacobian(lapack, matrix.view());
+            self.state.jacobians += 1;
         }
     }
 
@@ -311,7 +332,7 @@ pub fn load<T: Entry>(
     }
     state.unknowns.name = "x0";
     let jacobian = jacobian.map(|jacobian| jacobian.restore(py, unknowns)).transpose()?;
-    Ok(Box::new(Iteration { state, jacobian }))
+    Ok(Box::new(Iteration { state, jacobian, unfactored: None }))
 }
 
 fn status(stop: Stop) -> i32 {

@@ -2,6 +2,7 @@
 //! these objects and a loop (`functions`).
 
 pub mod approximation;
+pub mod errand;
 pub mod functions;
 pub mod saving;
 pub mod session;
@@ -15,6 +16,7 @@ use pyo3::types::{PyBytes, PyTuple};
 
 use crate::python::callable::{Callable, unpack};
 use crate::python::numbers::real;
+use errand::Errand;
 use functions::{Callbacks, Functions, Jacobians};
 use session::{Figures, Next, Session};
 
@@ -42,8 +44,10 @@ use session::{Figures, Next, Session};
 /// checkpoint : Saves a solver while it runs.
 #[pyclass(subclass, weakref, module = "raphson")]
 pub struct Solver {
-    /// None only while the garbage collector takes it apart.
+    /// None while it is away, and when the garbage collector has taken it.
     session: Option<Box<dyn Session>>,
+    /// The session is at work in another thread.
+    away: Option<Errand>,
     /// Lsqtr's callbacks may return what is true in order to stop.
     truth_stops: bool,
     /// How many values it has been told.
@@ -54,16 +58,26 @@ pub struct Solver {
 
 impl Solver {
     pub fn new(session: Box<dyn Session>, truth_stops: bool) -> Self {
-        Solver { session: Some(session), truth_stops, told: 0, asked: false }
+        Solver { session: Some(session), away: None, truth_stops, told: 0, asked: false }
     }
 
     /// The solver for as long as no line of Python runs.
     pub fn hold<'py>(solver: &Bound<'py, Solver>) -> PyResult<PyRefMut<'py, Solver>> {
-        solver.try_borrow_mut().map_err(|_| {
+        let mut held = solver.try_borrow_mut().map_err(|_| {
             PyRuntimeError::new_err(
                 "the solver is in use: by another thread, or by what it has just called",
             )
-        })
+        })?;
+        held.await_session(solver.py())?;
+        Ok(held)
+    }
+
+    fn await_session(&mut self, py: Python<'_>) -> PyResult<()> {
+        if let Some(errand) = &mut self.away {
+            self.session = Some(errand.wait(py)?);
+            self.away = None;
+        }
+        Ok(())
     }
 
     pub fn session(&mut self) -> PyResult<&mut dyn Session> {
@@ -74,7 +88,15 @@ impl Solver {
     }
 
     fn advance(&mut self, py: Python<'_>) -> PyResult<Next> {
-        self.session()?.advance(py)
+        loop {
+            match self.session()?.advance(py)? {
+                Next::Work => {
+                    self.away = self.session.take().map(|session| Errand::start(py, session));
+                    self.await_session(py)?;
+                }
+                next => return Ok(next),
+            }
+        }
     }
 
     /// Where a value is wanted, and a ticket to tell it with.

@@ -11,6 +11,8 @@ pub enum Next {
     Jacobian,
     /// An iteration is complete, and may be looked at.
     Report,
+    /// Nothing but time, and much of it.
+    Work,
     /// Nothing: it has ended.
     Nothing,
 }
@@ -43,6 +45,9 @@ pub enum Failure {
 pub trait Session: Send + Sync {
     /// Works until something outside has to be done. Again after that, it says the same again.
     fn advance(&mut self, py: Python<'_>) -> PyResult<Next>;
+
+    /// Does the work that `Next::Work` speaks of; without Python, and perhaps in another thread.
+    fn work(&mut self) {}
 
     /// The point that the next residual or Jacobian is wanted at.
     fn question<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>>;

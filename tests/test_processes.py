@@ -1,0 +1,645 @@
+"""Threads, forks, interpreters, Ctrl-C and memory: what a process does around a solve."""
+
+import gc
+import multiprocessing
+import os
+import pickle
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+
+import numpy as np
+import pytest
+
+import raphson
+from entries import CHAIN_START, ENTRIES, FIT_START
+from solves import SIMPLE, SOLVES
+
+PATIENCE = 60
+
+
+def in_a_new_process(program, *, expect="done"):
+    """Runs Python code that prints what is expected, and nothing else."""
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (done.stdout.strip(), done.returncode) == (expect, 0), done.stderr
+    return done
+
+
+class TestThreads:
+    def at_once(self, jobs):
+        """Runs every job in a thread of its own, all at the same time; what each returns."""
+        results = [None] * len(jobs)
+        together = threading.Barrier(len(jobs))
+
+        def work(i):
+            together.wait(PATIENCE)
+            results[i] = jobs[i]()
+
+        threads = [threading.Thread(target=work, args=(i,)) for i in range(len(jobs))]
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(PATIENCE)
+        finally:
+            sys.setswitchinterval(interval)
+        assert not any(thread.is_alive() for thread in threads)
+        return results
+
+    def test_different_solves_at_once(self):
+        """Eight threads, each with all solvers, in another order."""
+        honest = [entry.solve() for entry in ENTRIES]
+
+        def job(first):
+            order = [(first * 5 + i) % len(ENTRIES) for i in range(len(ENTRIES))]
+            return {i: ENTRIES[i].solve() for i in order for _ in range(3)}
+
+        for results in self.at_once([lambda first=first: job(first) for first in range(8)]):
+            assert all(np.array_equal(results[i], honest[i]) for i in range(len(ENTRIES)))
+
+    def test_solves_that_let_go_of_the_interpreter(self):
+        """Eight threads in LAPACK or in passes over long vectors at once."""
+        rng = np.random.default_rng(5)
+        a = rng.normal(size=(8, 200, 120))
+        jobs = []
+        for i in range(8):
+            matrix, square = a[i], a[i, :120] + 20 * np.eye(120)
+            least = lambda matrix=matrix: (
+                raphson.lsqtr(  # noqa: E731
+                    lambda x: np.tanh(matrix @ x) - 0.5,
+                    np.zeros(120),
+                    lambda x: matrix / np.cosh(matrix @ x)[:, None] ** 2,
+                    verbose=0,
+                    maxiter=5,
+                    options={"tr_method": ("qr", "svd", "cho")[i % 3]},
+                ).x
+            )
+            system = lambda square=square: (
+                raphson.root(  # noqa: E731
+                    lambda x: square @ x + x**3 - 1, np.zeros(120), jac="2-point"
+                ).x
+            )
+            long = lambda i=i: raphson.broyden1(  # noqa: E731
+                lambda x: np.cos(x + i) - x, np.zeros(200_000), f_tol=1e-6
+            )
+            jobs.append((least, system, long)[i % 3])
+        alone = [job() for job in jobs]
+        assert all(map(np.array_equal, alone, self.at_once(jobs)))
+
+    @pytest.mark.parametrize("solve", SIMPLE, ids=str)
+    def test_a_solver_shared_by_threads(self, solve):
+        """Whoever comes at the wrong moment gets an error, and the solve is unharmed."""
+        honest = solve.make().solve(solve.residual, solve.jacobian).x
+        for _ in range(20):
+            solver = solve.make()
+            complaints = []
+
+            def job(solver=solver, complaints=complaints):
+                while not solver_is_done(solver):
+                    try:
+                        what, x = solver.ask()
+                        solver.tell(solve.value(what, x))
+                    except RuntimeError as error:
+                        complaints.append(str(error))
+                    except ValueError as error:
+                        # Told what another thread was asked: a Jacobian for a residual.
+                        assert "value" in str(error)  # noqa: PT017
+                        complaints.append(str(error))
+                return True
+
+            assert all(self.at_once([job] * 4))
+            # Values told for another point are the users' own doing, but the solver is whole.
+            assert solver.done
+            assert np.isfinite(solver.result().x).all()
+            solver.to_bytes()
+        assert np.array_equal(solve.make().solve(solve.residual, solve.jacobian).x, honest)
+
+    @pytest.mark.parametrize("solve", SIMPLE, ids=str)
+    def test_a_solver_with_two_loops(self, solve):
+        """One of them goes on or both are refused; what is finished is right."""
+        honest = solve.make().solve(solve.residual, solve.jacobian).x
+        for _ in range(20):
+            solver = solve.make()
+
+            def job(solver=solver):
+                try:
+                    return solver.solve(solve.residual, solve.jacobian).x
+                except RuntimeError as error:
+                    return str(error)
+
+            for result in self.at_once([job] * 4):
+                if isinstance(result, str):
+                    assert "told another value" in result or "in use" in result
+                else:
+                    assert np.array_equal(result, honest)
+            assert np.array_equal(solver.solve(solve.residual, solve.jacobian).x, honest)
+
+    @pytest.mark.parametrize("solve", SIMPLE, ids=str)
+    def test_a_solver_that_is_watched(self, solve):
+        """Threads that look at a solver while another answers it."""
+        solver, stop = solve.make(), threading.Event()
+
+        def look():
+            for i in range(10**9):
+                if stop.is_set():
+                    return
+                try:
+                    repr(solver), solver.x, solver.fun, solver.nit, solver.step_norm
+                    if i % 7 == 0:
+                        assert isinstance(pickle.loads(pickle.dumps(solver)), solve.solver)
+                except RuntimeError as error:
+                    assert "in use" in str(error)  # noqa: PT017
+
+        def job():
+            try:
+                return solve_patiently(solver, solve)
+            finally:
+                stop.set()
+
+        results = self.at_once([job, look, look, look])
+        assert np.array_equal(results[0], solve.make().solve(solve.residual, solve.jacobian).x)
+
+
+def solver_is_done(solver):
+    try:
+        return solver.done
+    except RuntimeError:
+        return False
+
+
+def solve_patiently(solver, solve):
+    """Asks and tells again where others are in the way."""
+    while not solver_is_done(solver):
+        try:
+            what, x = solver.ask()
+        except RuntimeError:
+            continue
+        value = solve.value(what, x)
+        while True:
+            try:
+                solver.tell(value)
+                break
+            except RuntimeError as error:
+                if "in use" not in str(error):
+                    break
+    while True:
+        try:
+            return solver.result().x
+        except RuntimeError:
+            continue
+
+
+def answers():
+    """Solutions that use LAPACK, the threads of long vectors, and neither."""
+    long = np.linspace(0, 1, 300_000)
+    return [
+        raphson.newton(lambda x: x * x - 2, 1.0),
+        raphson.root(lambda x: x**3 + x - 1, np.ones(100)).x,
+        raphson.lsqtr(lambda x: x**3 + x - 1, np.ones(100), "2-point", verbose=0).x,
+        raphson.broyden1(lambda x: np.cos(x) - x, long, reduction_method="svd", max_rank=3),
+    ]
+
+
+def same(a, b):
+    return all(map(np.array_equal, a, b))
+
+
+def in_a_fork(work):
+    """What `work` gives in a forked child, by a pipe."""
+    receive, send = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            signal.alarm(PATIENCE)
+            os.close(receive)
+            with os.fdopen(send, "wb") as pipe:
+                pickle.dump(work(), pipe)
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(send)
+    with os.fdopen(receive, "rb") as pipe:
+        data = pipe.read()
+    assert os.waitpid(child, 0)[1] == 0
+    return pickle.loads(data)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+class TestForks:
+    def test_after_solves(self):
+        """LAPACK is loaded, and there are threads, which the child does not have."""
+        expected = answers()
+        for _ in range(2):
+            assert same(in_a_fork(answers), expected)
+        assert same(in_a_fork(lambda: in_a_fork(answers)), expected)
+        assert same(answers(), expected)
+
+    def test_before_any_solve(self):
+        in_a_new_process(
+            """
+            import os, sys
+            import raphson
+            sys.path.insert(0, "tests")
+            import test_processes as here
+            forked = here.in_a_fork(here.answers)
+            assert here.same(forked, here.answers())
+            assert here.same(here.in_a_fork(here.answers), forked)
+            print("done")
+            """
+        )
+
+    def test_in_the_middle_of_a_solve(self):
+        """The child goes on from where the parent was."""
+        for solve in SIMPLE:
+            solver = solve.make()
+            for _ in range(4):
+                solver.tell(solve.value(*solver.ask()))
+            rest = lambda s=solver, p=solve: s.solve(p.residual, p.jacobian).x  # noqa: E731
+            child = in_a_fork(rest)
+            assert np.array_equal(child, rest())
+
+    def test_while_threads_solve(self):
+        stop = threading.Event()
+
+        def busy():
+            while not stop.is_set():
+                raphson.broyden1(lambda x: np.cos(x) - x, np.zeros(100_000), f_tol=1e-3)
+
+        expected = answers()
+        thread = threading.Thread(target=busy)
+        thread.start()
+        try:
+            for _ in range(3):
+                assert same(in_a_fork(answers), expected)
+        finally:
+            stop.set()
+            thread.join()
+
+    def test_from_within_a_function(self):
+        def fun(x):
+            child = os.fork()
+            if child == 0:
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+            return np.cos(x) - x
+
+        honest = raphson.broyden1(lambda x: np.cos(x) - x, CHAIN_START)
+        assert np.array_equal(raphson.broyden1(fun, CHAIN_START), honest)
+
+
+def answer_and_go_on(data):
+    """In another process: its own solutions, and the rest of a solve that was sent there."""
+    name, solver = data
+    solve = next(solve for solve in SOLVES if solve.name == name)
+    return answers(), solver.solve(solve.residual, solve.jacobian).x
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_multiprocessing(method):
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"there is no {method}")
+    solvers = []
+    for solve in SIMPLE:
+        solver = solve.make()
+        for _ in range(4):
+            solver.tell(solve.value(*solver.ask()))
+        solvers.append((solve.name, solver))
+    expected = answers()
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        found = pool.map_async(answer_and_go_on, solvers).get(PATIENCE)
+    for (there, solution), (_, solver), solve in zip(found, solvers, SIMPLE, strict=True):
+        assert same(there, expected)
+        assert np.array_equal(solution, solver.solve(solve.residual, solve.jacobian).x)
+
+
+SUBINTERPRETER = """
+import sys
+try:
+    from _xxsubinterpreters import create, destroy, run_string
+except ImportError:
+    from _interpreters import create, destroy, exec as run_string
+"""
+
+
+@pytest.mark.parametrize("before", ["", "import raphson; raphson.root(lambda x: x, [1.0])"])
+def test_subinterpreters(before):
+    """Solves or a clear ImportError, and no harm to the main interpreter."""
+    in_a_new_process(
+        SUBINTERPRETER
+        + f"""
+{before}
+inner = create()
+run_string(inner, '''if True:
+    try:
+        import raphson
+        assert abs(raphson.newton(lambda x: x * x - 2, 1.0) - 2**0.5) < 1e-12
+    except ImportError as error:
+        assert str(error), "an ImportError that says nothing"
+''')
+destroy(inner)
+import raphson
+assert raphson.root(lambda x: x - 2, [1.0]).success
+print("done")
+"""
+    )
+
+
+def test_the_compiled_module_refuses_subinterpreters_by_itself():
+    """NumPy may refuse before our turn comes; this is our own answer."""
+    in_a_new_process(
+        SUBINTERPRETER
+        + """
+import importlib.util
+import raphson
+path = importlib.util.find_spec("raphson._core").origin
+inner = create()
+run_string(inner, f'''if True:
+    import importlib.util
+    try:
+        spec = importlib.util.spec_from_file_location("raphson._core", {path!r})
+        importlib.util.module_from_spec(spec)
+    except ImportError as error:
+        assert "interpreter" in str(error), error
+''')
+destroy(inner)
+print("done")
+"""
+    )
+
+
+def test_ending_the_process_within_a_solve():
+    for end, status in (("sys.exit(3)", 3), ("os._exit(4)", 4), ("os.abort()", -signal.SIGABRT)):
+        program = f"""
+import os, sys, raphson
+def fun(x):
+    {end}
+raphson.root(fun, [1.0, 2.0])
+"""
+        done = subprocess.run([sys.executable, "-c", program], timeout=PATIENCE, check=False)
+        assert done.returncode == status
+
+
+def test_solvers_left_over_at_the_end_of_the_process():
+    """In globals, in cycles, in threads that never end, with objects that solve as they die."""
+    in_a_new_process(
+        """
+        import threading, time
+        import numpy as np, raphson
+
+        class Last:
+            def __del__(self):
+                try:
+                    raphson.newton(lambda x: x * x - 2, 1.0)
+                except BaseException:
+                    pass
+
+        left = [raphson.Broyden1([1.0]), raphson.NewtonSystem([1.0]), raphson.LeastSquares([1.0])]
+        left += [left, Last()]
+        left[0].ask()
+
+        def forever(x):
+            time.sleep(0.001)
+            return x + 1.0
+
+        threading.Thread(
+            target=lambda: raphson.root(forever, [1.0], jac=lambda x: [[1e-9]]), daemon=True
+        ).start()
+        threading.Thread(
+            target=lambda: raphson.broyden1(lambda x: np.sin(x) + 2, np.ones(300_000)), daemon=True
+        ).start()
+        time.sleep(0.2)
+        print("done", flush=True)
+        """
+    )
+
+
+LONG_SOLVES = {
+    "lsqtr, qr": """
+        n = 1500
+        a = rng.normal(size=(3000, n))
+        raphson.lsqtr(
+            lambda x: np.tanh(a @ x) - 2, np.zeros(n), lambda x: a, verbose=0, xtol=0, ftol=0,
+            options={"tr_method": "qr", "initial_trust_radius": 1e-3},
+        )
+    """,
+    "lsqtr, svd": """
+        n = 1500
+        a = rng.normal(size=(3000, n))
+        raphson.lsqtr(
+            lambda x: np.tanh(a @ x) - 2, np.zeros(n), lambda x: a, verbose=0, xtol=0, ftol=0,
+            options={"tr_method": "svd", "initial_trust_radius": 1e-3},
+        )
+    """,
+    "lsqtr, cho": """
+        n = 1500
+        a = rng.normal(size=(3000, n))
+        raphson.lsqtr(
+            lambda x: np.tanh(a @ x) - 2, np.zeros(n), lambda x: a, verbose=0, xtol=0, ftol=0,
+            options={"tr_method": "cho", "initial_trust_radius": 1e-3},
+        )
+    """,
+    "root: newton": """
+        n = 3000
+        a = rng.normal(size=(n, n))
+        raphson.root(lambda x: a @ x + x**3 - 1, np.zeros(n), jac=lambda x: a)
+    """,
+    "broyden1": """
+        n = 10**6
+        weights = np.linspace(0.1, 3, n)
+        raphson.broyden1(
+            lambda x: weights * x + np.sin(5 * x) - 1, np.zeros(n), maxiter=10**6, f_tol=1e-12
+        )
+    """,
+}
+
+
+def latency(solve, seconds):
+    """How long after Ctrl-C the exception comes out of a solve, in seconds."""
+    program = f"""
+import os, signal, threading, time
+import numpy as np
+import raphson
+
+rng = np.random.default_rng(1)
+raphson.root(lambda x: x - 1, [0.0])
+raphson.lsqtr(lambda x: x - 1, [0.0], "2-point", verbose=0)
+sent = []
+
+def interrupt():
+    time.sleep({seconds})
+    sent.append(time.perf_counter())
+    os.kill(os.getpid(), signal.SIGINT)
+
+def solve():
+{textwrap.indent(textwrap.dedent(solve), "    ")}
+
+threading.Thread(target=interrupt, daemon=True).start()
+try:
+    while True:
+        solve()
+except KeyboardInterrupt:
+    print(time.perf_counter() - sent[0])
+"""
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return float(done.stdout)
+
+
+@pytest.mark.parametrize("name", LONG_SOLVES)
+def test_interrupts_come_out_at_once(name):
+    """Even from within LAPACK; the process ends in peace. (0.2 s, but others may be busy here.)"""
+    assert latency(LONG_SOLVES[name], 1.0) < 1.0
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", LONG_SOLVES)
+def test_interrupts_come_out_at_once_at_any_moment(name, capsys):
+    moments = np.random.default_rng(7).uniform(0.2, 4, size=20)
+    found = sorted(latency(LONG_SOLVES[name], moment) for moment in moments)
+    with capsys.disabled():
+        print(
+            f"\n{name}: Ctrl-C after {found[0]:.3f} to {found[-1]:.3f} s, median {found[10]:.3f}"
+        )
+    assert found[10] < 0.2
+
+
+INTERRUPTED = """
+import signal
+import numpy as np
+import raphson
+
+rng = np.random.default_rng(1)
+a = rng.normal(size=(900, 700))
+b = rng.normal(size=(900, 900)) + 60 * np.eye(900)
+
+def least():
+    options = {"tr_method": "svd", "initial_trust_radius": 1e-3}
+    return raphson.LeastSquares(np.zeros(700), maxiter=3, options=options)
+
+def solve(solver, fun, jac):
+    interrupted = 0
+    while True:
+        signal.setitimer(signal.ITIMER_REAL, SECONDS)
+        try:
+            result = solver.solve(fun, jac)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            return interrupted, result.x
+        except InterruptedError:
+            interrupted += 1
+
+def interrupt(*_):
+    raise InterruptedError
+
+signal.signal(signal.SIGALRM, interrupt)
+for make, fun, jac in (
+    (least, lambda x: np.tanh(a @ x) - 2, lambda x: a),
+    (lambda: raphson.NewtonSystem(np.zeros(900)), lambda x: b @ x + x**3 - 1, lambda x: b),
+):
+    honest = make().solve(fun, jac).x
+    interrupted, found = solve(make(), fun, jac)
+    assert np.array_equal(found, honest)
+    assert interrupted > 0
+print("done")
+"""
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.03])
+def test_a_solve_that_was_interrupted_goes_on(seconds):
+    """Its work is finished, not repeated: the same bits."""
+    in_a_new_process(INTERRUPTED.replace("SECONDS", str(seconds)))
+
+
+def memory_in_use():
+    """The largest resident set so far, in kB (bytes on macOS)."""
+    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return size // 1024 if sys.platform == "darwin" else size
+
+
+def raises(x):
+    raise ValueError("mine")
+
+
+def use_everything():
+    """Every entry once, some with errors; how many solves that is."""
+    for entry in ENTRIES:
+        entry.solve()
+        for function in entry.functions:
+            with pytest.raises(ValueError, match="mine"):
+                entry.solve(entry.functions | {function: raises})
+    for make in (raphson.Broyden1, raphson.NewtonSystem, raphson.LeastSquares):
+        solver = make(FIT_START)
+        pickle.loads(pickle.dumps(solver))
+        with pytest.raises(ValueError, match="value"):
+            solver.ask()
+            solver.tell([])
+        with pytest.raises(TypeError):
+            make(FIT_START, nonsense=1)
+        with pytest.raises((TypeError, ValueError)):
+            make("text")
+    return sum(1 + len(entry.functions) for entry in ENTRIES) + 3
+
+
+def growth_of(solves):
+    """By how many kB the process grows in so many solves, after a tenth of them."""
+    for _ in range(max(3, solves // 10 // use_everything())):
+        use_everything()
+    gc.collect()
+    before, objects, done = memory_in_use(), len(gc.get_objects()), 0
+    while done < solves:
+        done += use_everything()
+    gc.collect()
+    assert len(gc.get_objects()) - objects < 100
+    return memory_in_use() - before
+
+
+def test_memory_is_given_back():
+    assert growth_of(1000) < 2000
+
+
+@pytest.mark.long
+def test_memory_is_given_back_by_a_hundred_thousand_solves(record_property, capsys):
+    growth = growth_of(100_000)
+    record_property("growth in kB", growth)
+    with capsys.disabled():
+        print(f"\n100000 solves: the process has grown by {growth} kB")
+    assert growth < 2000
+
+
+def test_large_memory_is_given_back():
+    """Jacobians and long vectors, of solves that end and of those that are broken off."""
+    n = 1_000_000
+
+    def solves():
+        with pytest.raises(ValueError, match="mine"):
+            raphson.broyden1(lambda x: raises(x) if x[0] else x + 1, np.zeros(n))
+        solver = raphson.LeastSquares(np.zeros(500))
+        solver.ask()
+        solver.tell(np.ones(1000))
+        solver.ask()
+        solver.tell(np.ones((1000, 500)))
+
+    solves()
+    solves()
+    before = memory_in_use()
+    for _ in range(10):
+        solves()
+    assert memory_in_use() - before < 20_000
