@@ -76,7 +76,7 @@ class TestThreads:
         for i in range(8):
             matrix, square = a[i], a[i, :120] + 20 * np.eye(120)
             least = lambda matrix=matrix: (
-                raphson.lsqtr(  # noqa: E731
+                raphson.lsqtr(
                     lambda x: np.tanh(matrix @ x) - 0.5,
                     np.zeros(120),
                     lambda x: matrix / np.cosh(matrix @ x)[:, None] ** 2,
@@ -86,7 +86,7 @@ class TestThreads:
                 ).x
             )
             system = lambda square=square: (
-                raphson.root(  # noqa: E731
+                raphson.root(
                     lambda x: square @ x + x**3 - 1, np.zeros(120), jac="2-point"
                 ).x
             )
