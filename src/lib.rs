@@ -21,6 +21,11 @@ mod _core {
     #[allow(non_upper_case_globals)]
     const __version__: &str = env!("CARGO_PKG_VERSION");
 
+    #[pymodule_init]
+    fn init(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        crate::python::expect_main_interpreter(module.py())
+    }
+
     #[pymodule_export]
     use crate::python::{
         broyden::{Broyden1, broyden1, root_broyden1},

@@ -118,8 +118,8 @@ def _broyden():
         yield Entry(f"broyden1: {name}", CHAIN_START, {"F": _chain}, call, takes_complex=True)
     by_root_options = {"fatol": 1e-3, "maxiter": MAXITER, "jac_options": {"alpha": -0.9}}
     by_root = _once(
-        lambda start, functions: (
-            raphson.root(x0=start, method="broyden1", options=by_root_options, **functions).x
+        lambda start, functions: _found(
+            raphson.root(x0=start, method="broyden1", options=by_root_options, **functions)
         )
     )
     yield Entry("root: broyden1", CHAIN_START, {"fun": _chain}, by_root, takes_complex=True)

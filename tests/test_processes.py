@@ -1,5 +1,6 @@
 """Threads, forks, interpreters, Ctrl-C and memory: what a process does around a solve."""
 
+import functools
 import gc
 import multiprocessing
 import os
@@ -71,6 +72,7 @@ class TestThreads:
     def test_solves_that_let_go_of_the_interpreter(self):
         """Eight threads in LAPACK or in passes over long vectors at once."""
         rng = np.random.default_rng(5)
+<<<<<<< ours
         a = rng.normal(size=(8, 200, 120))
         jobs = []
         for i in range(8):
@@ -94,6 +96,30 @@ class TestThreads:
                 lambda x: np.cos(x + i) - x, np.zeros(200_000), f_tol=1e-6
             )
             jobs.append((least, system, long)[i % 3])
+=======
+        a = rng.normal(size=(8, 120, 80))
+        tr_methods = ("qr", "svd", "cho")
+
+        def least_squares(i):
+            return raphson.lsqtr(
+                lambda x: np.tanh(a[i] @ x) - 0.5,
+                np.zeros(80),
+                lambda x: a[i] / np.cosh(a[i] @ x)[:, None] ** 2,
+                verbose=0,
+                maxiter=3,
+                options={"tr_method": tr_methods[i % 3]},
+            ).x
+
+        def system(i):
+            square = a[i, :80] + 20 * np.eye(80)
+            return raphson.root(lambda x: square @ x + x**3 - 1, np.zeros(80), jac="2-point").x
+
+        def long_vectors(i):
+            return raphson.broyden1(lambda x: np.cos(x + i) - x, np.zeros(200_000), f_tol=1e-6)
+
+        kinds = (least_squares, system, long_vectors)
+        jobs = [functools.partial(kinds[i % 3], i) for i in range(8)]
+>>>>>>> theirs
         alone = [job() for job in jobs]
         assert all(map(np.array_equal, alone, self.at_once(jobs)))
 
@@ -334,47 +360,35 @@ except ImportError:
 """
 
 
-@pytest.mark.parametrize("before", ["", "import raphson; raphson.root(lambda x: x, [1.0])"])
-def test_subinterpreters(before):
-    """Solves or a clear ImportError, and no harm to the main interpreter."""
-    in_a_new_process(
-        SUBINTERPRETER
-        + f"""
-{before}
-inner = create()
-run_string(inner, '''if True:
-    try:
-        import raphson
-        assert abs(raphson.newton(lambda x: x * x - 2, 1.0) - 2**0.5) < 1e-12
-    except ImportError as error:
-        assert str(error), "an ImportError that says nothing"
-''')
-destroy(inner)
-import raphson
-assert raphson.root(lambda x: x - 2, [1.0]).success
-print("done")
-"""
-    )
-
-
-def test_the_compiled_module_refuses_subinterpreters_by_itself():
-    """NumPy may refuse before our turn comes; this is our own answer."""
+def test_subinterpreters():
+    """A clear ImportError, and no harm to the main interpreter."""
     in_a_new_process(
         SUBINTERPRETER
         + """
 import importlib.util
 import raphson
+
 path = importlib.util.find_spec("raphson._core").origin
-inner = create()
-run_string(inner, f'''if True:
-    import importlib.util
-    try:
-        spec = importlib.util.spec_from_file_location("raphson._core", {path!r})
-        importlib.util.module_from_spec(spec)
-    except ImportError as error:
-        assert "interpreter" in str(error), error
-''')
-destroy(inner)
+inside = f'''
+import importlib.util
+
+def load():
+    # Without NumPy, whose warning or refusal would come before our own.
+    spec = importlib.util.spec_from_file_location("raphson._core", {path!r})
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+try:
+    load()
+except ImportError as error:
+    assert "interpreter" in str(error), error
+else:
+    raise AssertionError("it was imported")
+'''
+for _ in range(3):
+    inner = create()
+    run_string(inner, inside)
+    destroy(inner)
+assert raphson.root(lambda x: x - 2, [1.0]).success
 print("done")
 """
     )
@@ -393,11 +407,10 @@ raphson.root(fun, [1.0, 2.0])
 
 
 def test_solvers_left_over_at_the_end_of_the_process():
-    """In globals, in cycles, in threads that never end, with objects that solve as they die."""
+    """In globals, in cycles, with objects that solve as they die."""
     in_a_new_process(
         """
-        import threading, time
-        import numpy as np, raphson
+        import raphson
 
         class Last:
             def __del__(self):
@@ -410,17 +423,6 @@ def test_solvers_left_over_at_the_end_of_the_process():
         left += [left, Last()]
         left[0].ask()
 
-        def forever(x):
-            time.sleep(0.001)
-            return x + 1.0
-
-        threading.Thread(
-            target=lambda: raphson.root(forever, [1.0], jac=lambda x: [[1e-9]]), daemon=True
-        ).start()
-        threading.Thread(
-            target=lambda: raphson.broyden1(lambda x: np.sin(x) + 2, np.ones(300_000)), daemon=True
-        ).start()
-        time.sleep(0.2)
         print("done", flush=True)
         """
     )
@@ -428,31 +430,31 @@ def test_solvers_left_over_at_the_end_of_the_process():
 
 LONG_SOLVES = {
     "lsqtr, qr": """
-        n = 1500
-        a = rng.normal(size=(3000, n))
+        n = SIZE
+        a = rng.normal(size=(2 * n, n))
         raphson.lsqtr(
             lambda x: np.tanh(a @ x) - 2, np.zeros(n), lambda x: a, verbose=0, xtol=0, ftol=0,
             options={"tr_method": "qr", "initial_trust_radius": 1e-3},
         )
     """,
     "lsqtr, svd": """
-        n = 1500
-        a = rng.normal(size=(3000, n))
+        n = SIZE
+        a = rng.normal(size=(2 * n, n))
         raphson.lsqtr(
             lambda x: np.tanh(a @ x) - 2, np.zeros(n), lambda x: a, verbose=0, xtol=0, ftol=0,
             options={"tr_method": "svd", "initial_trust_radius": 1e-3},
         )
     """,
     "lsqtr, cho": """
-        n = 1500
-        a = rng.normal(size=(3000, n))
+        n = SIZE
+        a = rng.normal(size=(2 * n, n))
         raphson.lsqtr(
             lambda x: np.tanh(a @ x) - 2, np.zeros(n), lambda x: a, verbose=0, xtol=0, ftol=0,
             options={"tr_method": "cho", "initial_trust_radius": 1e-3},
         )
     """,
     "root: newton": """
-        n = 3000
+        n = 2 * SIZE
         a = rng.normal(size=(n, n))
         raphson.root(lambda x: a @ x + x**3 - 1, np.zeros(n), jac=lambda x: a)
     """,
@@ -466,8 +468,9 @@ LONG_SOLVES = {
 }
 
 
-def latency(solve, seconds):
+def latency(name, size, seconds):
     """How long after Ctrl-C the exception comes out of a solve, in seconds."""
+    solve = textwrap.dedent(LONG_SOLVES[name]).replace("SIZE", str(size))
     program = f"""
 import os, signal, threading, time
 import numpy as np
@@ -484,7 +487,7 @@ def interrupt():
     os.kill(os.getpid(), signal.SIGINT)
 
 def solve():
-{textwrap.indent(textwrap.dedent(solve), "    ")}
+{textwrap.indent(solve, "    ")}
 
 threading.Thread(target=interrupt, daemon=True).start()
 try:
@@ -507,14 +510,14 @@ except KeyboardInterrupt:
 @pytest.mark.parametrize("name", LONG_SOLVES)
 def test_interrupts_come_out_at_once(name):
     """Even from within LAPACK; the process ends in peace. (0.2 s, but others may be busy here.)"""
-    assert latency(LONG_SOLVES[name], 1.0) < 1.0
+    assert latency(name, 700, 0.3) < 1.0
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", LONG_SOLVES)
 def test_interrupts_come_out_at_once_at_any_moment(name, capsys):
     moments = np.random.default_rng(7).uniform(0.2, 4, size=20)
-    found = sorted(latency(LONG_SOLVES[name], moment) for moment in moments)
+    found = sorted(latency(name, 1500, moment) for moment in moments)
     with capsys.disabled():
         print(
             f"\n{name}: Ctrl-C after {found[0]:.3f} to {found[-1]:.3f} s, median {found[10]:.3f}"
@@ -528,17 +531,17 @@ import numpy as np
 import raphson
 
 rng = np.random.default_rng(1)
-a = rng.normal(size=(900, 700))
-b = rng.normal(size=(900, 900)) + 60 * np.eye(900)
+a = rng.normal(size=(600, 400))
+b = rng.normal(size=(600, 600)) + 60 * np.eye(600)
 
 def least():
     options = {"tr_method": "svd", "initial_trust_radius": 1e-3}
-    return raphson.LeastSquares(np.zeros(700), maxiter=3, options=options)
+    return raphson.LeastSquares(np.zeros(400), maxiter=3, options=options)
 
 def solve(solver, fun, jac):
     interrupted = 0
     while True:
-        signal.setitimer(signal.ITIMER_REAL, SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
         try:
             result = solver.solve(fun, jac)
             signal.setitimer(signal.ITIMER_REAL, 0)
@@ -552,7 +555,7 @@ def interrupt(*_):
 signal.signal(signal.SIGALRM, interrupt)
 for make, fun, jac in (
     (least, lambda x: np.tanh(a @ x) - 2, lambda x: a),
-    (lambda: raphson.NewtonSystem(np.zeros(900)), lambda x: b @ x + x**3 - 1, lambda x: b),
+    (lambda: raphson.NewtonSystem(np.zeros(600)), lambda x: b @ x + x**3 - 1, lambda x: b),
 ):
     honest = make().solve(fun, jac).x
     interrupted, found = solve(make(), fun, jac)
@@ -562,10 +565,9 @@ print("done")
 """
 
 
-@pytest.mark.parametrize("seconds", [0.01, 0.03])
-def test_a_solve_that_was_interrupted_goes_on(seconds):
+def test_a_solve_that_was_interrupted_goes_on():
     """Its work is finished, not repeated: the same bits."""
-    in_a_new_process(INTERRUPTED.replace("SECONDS", str(seconds)))
+    in_a_new_process(INTERRUPTED)
 
 
 def memory_in_use():
@@ -588,8 +590,8 @@ def use_everything():
     for make in (raphson.Broyden1, raphson.NewtonSystem, raphson.LeastSquares):
         solver = make(FIT_START)
         pickle.loads(pickle.dumps(solver))
+        solver.ask()
         with pytest.raises(ValueError, match="value"):
-            solver.ask()
             solver.tell([])
         with pytest.raises(TypeError):
             make(FIT_START, nonsense=1)
@@ -626,7 +628,7 @@ def test_memory_is_given_back_by_a_hundred_thousand_solves(record_property, caps
 
 def test_large_memory_is_given_back():
     """Jacobians and long vectors, of solves that end and of those that are broken off."""
-    n = 1_000_000
+    n = 200_000
 
     def solves():
         with pytest.raises(ValueError, match="mine"):

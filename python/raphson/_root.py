@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 from raphson import _core
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from numpy.typing import ArrayLike
 
@@ -29,6 +30,12 @@ _BROYDEN1_SETTINGS = {
 }
 
 
+def _as_dict(options: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
+    if options is not None and not isinstance(options, Mapping):
+        raise TypeError(f"{name} must be a dict, not {type(options).__name__}")
+    return dict(options or {})
+
+
 def _broyden1(
     fun: Callable[..., Any],
     x0: ArrayLike,
@@ -40,10 +47,10 @@ def _broyden1(
 ) -> Any:
     from scipy.optimize import OptimizeWarning
 
-    given = dict(options or {})
+    given = _as_dict(options, "options")
     if tol is not None:
         given = {"xtol": tol, "xatol": inf, "ftol": inf, "fatol": inf} | given
-    settings = dict(given.pop("jac_options", None) or {})
+    settings = _as_dict(given.pop("jac_options", None), "jac_options")
     unknown = sorted(set(settings) - {"alpha", "reduction_method", "max_rank"})
     if unknown:
         raise TypeError(f"jac_options: unknown option {unknown[0]!r} for method 'broyden1'")

@@ -14,3 +14,20 @@ pub mod root;
 pub mod solver;
 mod text;
 mod unknowns;
+
+use pyo3::exceptions::PyImportError;
+use pyo3::ffi::{PyInterpreterState_Get, PyInterpreterState_GetID};
+use pyo3::prelude::*;
+
+/// Refuses subinterpreters: what is imported once is kept for the whole process, and the objects of
+/// one interpreter are not for another.
+pub fn expect_main_interpreter(_: Python<'_>) -> PyResult<()> {
+    // SAFETY: this thread is attached to an interpreter, as the token proves.
+    let number = unsafe { PyInterpreterState_GetID(PyInterpreterState_Get()) };
+    if number == 0 {
+        return Ok(());
+    }
+    Err(PyImportError::new_err(
+        "raphson works in the main interpreter only, not in subinterpreters",
+    ))
+}

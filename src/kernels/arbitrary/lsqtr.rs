@@ -52,7 +52,7 @@ impl Kernel for LeastSquares {
             self.tell_residual(&answers.numbers(rows));
         }
         if self.ask() != Ask::Jacobian && rows > 0 {
-            let jacobian = answers.jacobian(&self.point().to_vec(), rows);
+            let jacobian = answers.jacobian(self.point(), rows);
             self.tell_jacobian(jacobian.view());
         }
         if self.ask() != Ask::Step {

@@ -48,7 +48,7 @@ fn run_elementwise<T: Field>(mut solver: Elementwise<T>, limit: u64, answers: &m
     while solver.ask() != Ask::Done {
         asked += u64::from(solver.ask() == Ask::Values);
         assert!(asked <= limit + 2);
-        let mut values = answers.residual(&solver.points().to_vec(), count);
+        let mut values = answers.residual(solver.points(), count);
         solver.tell(Answer { values: &mut values, single: asked.is_multiple_of(2) });
         assert_eq!([values.len(), solver.points().len()], [count; 2]);
     }

@@ -52,6 +52,13 @@ impl Drop for Presence {
 /// A session that is at work.
 pub struct Errand(Mutex<Receiver<Box<dyn Session>>>);
 
+/// Whether this is the thread that Python handles signals in.
+pub fn sees_signals(py: Python<'_>) -> PyResult<bool> {
+    let threading = py.import("threading")?;
+    let main = threading.call_method0("main_thread")?.getattr("ident")?;
+    threading.call_method0("get_ident")?.eq(main)
+}
+
 impl Errand {
     pub fn start(py: Python<'_>, mut session: Box<dyn Session>) -> Self {
         let (go, gone) = channel::<Box<dyn Session>>();

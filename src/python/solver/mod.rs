@@ -16,7 +16,7 @@ use pyo3::types::{PyBytes, PyTuple};
 
 use crate::python::callable::{Callable, unpack};
 use crate::python::numbers::real;
-use errand::Errand;
+use errand::{Errand, sees_signals};
 use functions::{Callbacks, Functions, Jacobians};
 use session::{Figures, Next, Session};
 
@@ -89,11 +89,13 @@ impl Solver {
 
     fn advance(&mut self, py: Python<'_>) -> PyResult<Next> {
         loop {
-            match self.session()?.advance(py)? {
-                Next::Work => {
+            let session = self.session()?;
+            match session.advance(py)? {
+                Next::Work if sees_signals(py)? => {
                     self.away = self.session.take().map(|session| Errand::start(py, session));
                     self.await_session(py)?;
                 }
+                Next::Work => py.detach(|| session.work()),
                 next => return Ok(next),
             }
         }
