@@ -209,6 +209,9 @@ class Monitor(Observer):
         return self
 
     def __exit__(self, *_: object) -> None:
+        solver = self._solver and self._solver()
+        if solver is not None:
+            self.ended(solver)
         self._leave_line()
 
     @property
