@@ -292,7 +292,7 @@ class Monitor(Observer):
             if name == "time":
                 column.append(self._seconds)
             elif name == "active_bounds":
-                column.append(sum(map(bool, solver.active_mask.tolist())))  # type: ignore[attr-defined]
+                column.append(int(abs(solver.active_mask).sum()))  # type: ignore[attr-defined]
             else:
                 column.append(getattr(solver, name))
 
