@@ -408,7 +408,7 @@ def test_root_is_scipys(options, tol):
         )
 
     ours, theirs = result(raphson.root), result(scipy.optimize.root)
-    assert type(ours) is type(theirs)
+    assert isinstance(ours, type(theirs))
     # Before SciPy 1.14 the result had no nfev.
     assert set(ours) == set(theirs) | {"nfev"}
     assert np.allclose(ours.x, theirs.x, rtol=1e-9)

@@ -363,10 +363,12 @@ class TestProgress:
     def test_by_hand_a_with_statement_ends_the_line(self):
         terminal, solve = Terminal(), ONE_OF_EACH[1]
         with raphson.Monitor(progress=True, file=terminal) as monitor:
-            by_hand(solve, monitor)
+            solver = by_hand(solve, monitor)
+            assert solver.done
             assert not terminal.cursor_is_shown()
         assert terminal.cursor_is_shown()
-        assert "NewtonSystem: iteration" in terminal.screen()
+        last = monitor.to_dict()["nit"][-1]
+        assert f"NewtonSystem: iteration {last}," in terminal.screen()
 
     def test_a_monitor_that_is_forgotten_gives_the_terminal_back(self):
         terminal, solve = Terminal(), ONE_OF_EACH[1]

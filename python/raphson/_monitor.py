@@ -8,7 +8,6 @@ import weakref
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from raphson import _progress
 from raphson._observer import Observer
 
 if TYPE_CHECKING:
@@ -124,7 +123,9 @@ class Monitor(Observer):
 
     def __init__(self, progress: bool | None = None, file: TextIO | None = None) -> None:
         if progress:
-            _progress.require_rich()
+            from raphson._progress import require_rich
+
+            require_rich()
         self._progress = progress
         self._file = file
         self._columns: dict[str, list[Any]] = {}
@@ -208,6 +209,9 @@ class Monitor(Observer):
         return self
 
     def __exit__(self, *_: object) -> None:
+        solver = self._solver and self._solver()
+        if solver is not None:
+            self.ended(solver)
         self._leave_line()
 
     @property
@@ -288,7 +292,7 @@ class Monitor(Observer):
             if name == "time":
                 column.append(self._seconds)
             elif name == "active_bounds":
-                column.append(sum(map(bool, solver.active_mask.tolist())))  # type: ignore[attr-defined]
+                column.append(int(abs(solver.active_mask).sum()))  # type: ignore[attr-defined]
             else:
                 column.append(getattr(solver, name))
 
@@ -296,9 +300,11 @@ class Monitor(Observer):
         """Show the progress, if it is time."""
         if time.monotonic() < self._next_line:
             return
+        from raphson._progress import open_display
+
         try:
             if self._display is None:
-                self._display = _progress.open_display(self._file)
+                self._display = open_display(self._file)
             if self._display is None:
                 self._next_line = time.monotonic() + _LONG
                 return

@@ -53,7 +53,7 @@ class Result(OptimizeResult):  # type: ignore[misc, unused-ignore]
     """
 
     def __repr__(self) -> str:
-        return _lines(self)
+        return str(_text_of(self))
 
     def _repr_html_(self) -> str:
         verdict, numbers = _headline(self)
@@ -62,12 +62,15 @@ class Result(OptimizeResult):  # type: ignore[misc, unused-ignore]
         return f"<div>{head}{html_table(_rows(self))}</div>"
 
 
-@reprlib.recursive_repr("Result(...)")
 def _lines(result: Result) -> str:
     rows = _rows(result)
     width = max((len(name) for name, _ in rows), default=0)
     head = ": ".join(filter(None, _headline(result))) or "Result"
     return "\n".join([head, *(f"  {name:>{width}}: {text}" for name, text in rows)])
+
+
+# A result may hold itself.
+_text_of: Any = reprlib.recursive_repr("Result(...)")(_lines)
 
 
 def html_table(rows: list[tuple[str, ...]], header: tuple[str, ...] = ()) -> str:
