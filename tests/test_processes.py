@@ -72,31 +72,6 @@ class TestThreads:
     def test_solves_that_let_go_of_the_interpreter(self):
         """Eight threads in LAPACK or in passes over long vectors at once."""
         rng = np.random.default_rng(5)
-<<<<<<< ours
-        a = rng.normal(size=(8, 200, 120))
-        jobs = []
-        for i in range(8):
-            matrix, square = a[i], a[i, :120] + 20 * np.eye(120)
-            least = lambda matrix=matrix: (
-                raphson.lsqtr(
-                    lambda x: np.tanh(matrix @ x) - 0.5,
-                    np.zeros(120),
-                    lambda x: matrix / np.cosh(matrix @ x)[:, None] ** 2,
-                    verbose=0,
-                    maxiter=5,
-                    options={"tr_method": ("qr", "svd", "cho")[i % 3]},
-                ).x
-            )
-            system = lambda square=square: (
-                raphson.root(
-                    lambda x: square @ x + x**3 - 1, np.zeros(120), jac="2-point"
-                ).x
-            )
-            long = lambda i=i: raphson.broyden1(  # noqa: E731
-                lambda x: np.cos(x + i) - x, np.zeros(200_000), f_tol=1e-6
-            )
-            jobs.append((least, system, long)[i % 3])
-=======
         a = rng.normal(size=(8, 120, 80))
         tr_methods = ("qr", "svd", "cho")
 
@@ -119,7 +94,6 @@ class TestThreads:
 
         kinds = (least_squares, system, long_vectors)
         jobs = [functools.partial(kinds[i % 3], i) for i in range(8)]
->>>>>>> theirs
         alone = [job() for job in jobs]
         assert all(map(np.array_equal, alone, self.at_once(jobs)))
 
@@ -140,7 +114,7 @@ class TestThreads:
                         complaints.append(str(error))
                     except ValueError as error:
                         # Told what another thread was asked: a Jacobian for a residual.
-                        assert "value" in str(error)  # noqa: PT017
+                        assert "value" in str(error)
                         complaints.append(str(error))
                 return True
 
@@ -185,7 +159,7 @@ class TestThreads:
                     if i % 7 == 0:
                         assert isinstance(pickle.loads(pickle.dumps(solver)), solve.solver)
                 except RuntimeError as error:
-                    assert "in use" in str(error)  # noqa: PT017
+                    assert "in use" in str(error)
 
         def job():
             try:
