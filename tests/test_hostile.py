@@ -798,7 +798,7 @@ class TestJax:
     def start(self, request):
         import jax.numpy as jnp
 
-        return CHAIN_START if request.param == "numpy" else jnp.asarray(CHAIN_START)
+        return CHAIN_START.copy() if request.param == "numpy" else jnp.asarray(CHAIN_START)
 
     @staticmethod
     def chain(x):
