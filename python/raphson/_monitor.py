@@ -209,7 +209,7 @@ class Monitor(Observer):
         return self
 
     def __exit__(self, *_: object) -> None:
-        solver = self._solver and self._solver()
+        solver = None if self._solver is None else self._solver()
         if solver is not None:
             self.ended(solver)
         self._leave_line()
