@@ -23,6 +23,8 @@ nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_output_stderr = "remove-warn"
+# How what is printed arrives in pieces differs from build to build.
+nb_merge_streams = True
 nb_code_prompt_show = "Show the code"
 nb_code_prompt_hide = "Hide the code"
 
@@ -30,6 +32,8 @@ nb_code_prompt_hide = "Hide the code"
 default_role = "autolink"
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
+# Beside the page there is no room for the name of the class before each of its methods.
+toc_object_entries_show_parents = "hide"
 # The inventories of other projects would be fetched by each build.
 nitpick_ignore_regex = [("py:.*", r"(scipy|desc|functools)\..*|object")]
 
@@ -39,7 +43,8 @@ html_css_files = ["site.css"]
 html_copy_source = False
 html_theme_options = {
     "logo": {"text": project},
-    "header_links_before_dropdown": 8,
+    "header_links_before_dropdown": 9,
+    "navbar_persistent": ["search-button"],
     "secondary_sidebar_items": ["page-toc"],
     "sidebar_includehidden": False,
     "footer_start": [],
@@ -76,8 +81,16 @@ def drop_last_empty_lines(app, doctree):
         block[:] = [nodes.Text(block.rawsource)]
 
 
+def drop_class(app, what, name, obj, options, signature, annotation):
+    """Numpydoc takes the `$cls` of class methods in Rust for an argument; keep it from them."""
+    if "$cls" in (getattr(obj, "__text_signature__", None) or ""):
+        return signature, annotation
+    return None
+
+
 def setup(app):
     """Register these."""
+    app.connect("autodoc-process-signature", drop_class, priority=400)
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
     app.connect("doctree-read", drop_last_empty_lines)
 
