@@ -608,6 +608,14 @@ def test_in_a_notebook():
     assert "converged" in result[0].data["text/html"]
 
 
+def rosenbrock(x):
+    return np.array([10 * (x[1] - x[0] ** 2), 1 - x[0]])
+
+
+def rosenbrock_slopes(x):
+    return np.array([[-20 * x[0], 10.0], [-1.0, 0.0]])
+
+
 class TestPlot:
     @pytest.fixture(autouse=True)
     def close_figures(self):
@@ -639,9 +647,17 @@ class TestPlot:
         above, below, right = monitor.plot().figure.axes
         assert self.curves(above)["cost ½‖f‖²"][1].tolist() == record["cost"]
         assert below.lines[0].get_ydata().tolist() == record["trust_radius"]
-        assert below.get_yscale() == "log"
+        radii = record["trust_radius"]
+        assert below.get_yscale() == ("log" if max(radii) >= 100 * min(radii) else "linear")
         heights = right.collections[0].get_paths()[0].vertices[:, 1]
         assert heights.max() == max(record["active_bounds"]) == 1
+
+    @pytest.mark.parametrize(("initial", "scale"), [(1e-4, "log"), (1.0, "linear")])
+    def test_the_radius_has_the_axis_that_can_be_read(self, initial, scale):
+        options = {"initial_trust_radius": initial}
+        solver = raphson.LeastSquares([-1.2, 1.0], options=options)
+        monitor = monitored(solver, rosenbrock, rosenbrock_slopes)
+        assert monitor.plot().figure.axes[1].get_yscale() == scale
 
     def test_without_active_bounds_there_is_no_axis_for_them(self):
         solve = LEAST_SQUARES[0]

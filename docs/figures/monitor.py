@@ -29,9 +29,9 @@ def main():
         callback=monitor,
     )
     figure = monitor.plot().figure
-    for axes in figure.axes[:2]:
-        axes.yaxis.set_major_formatter(style.power_of_ten)
-        axes.minorticks_off()
+    convergence = figure.axes[0]
+    convergence.yaxis.set_major_formatter(style.power_of_ten)
+    convergence.minorticks_off()
     figure.savefig(TARGET, metadata={"Date": None, "Creator": None})
 
 

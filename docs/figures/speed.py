@@ -32,7 +32,7 @@ def rows_measured():
 def panel(count, title):
     """Make a narrow figure of so many rows, named above what is drawn, on a scale of ratios."""
     figure, axes = style.panels(1, size=(4.8, 0.5 + 0.27 * count), layout="constrained")
-    axes.set_title(title, fontsize=9.5, loc="left")
+    axes.set_title(f"{title} (logarithmic)", fontsize=9.5, loc="left")
     axes.set_xscale("log")
     axes.set_ylim(count - 0.3, -0.9)
     axes.set_yticks([])

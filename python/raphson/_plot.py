@@ -82,7 +82,12 @@ def _draw_region(columns: Columns, axes: Axes) -> None:
 
     radius = _positive(columns["trust_radius"])
     axes.plot(columns["nit"], radius, color="C0", marker="o", markersize=4)
-    axes.set_yscale("log")
+    known = [value for value in radius if math.isfinite(value)]
+    # Within two decades a logarithmic axis has a label or two, or a crowd of minor ones.
+    if known and max(known) >= 100 * min(known):
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=0)
     axes.set_ylabel("trust radius", color="C0")
     _remove_frame(axes)
     if any(columns["active_bounds"]):
