@@ -120,7 +120,7 @@ def compare_stores(n: int) -> None:
 
 def main() -> None:
     rows = [
-        whole("broyden1: 2 unknowns, the reference page", reference_page, [0, 0]),
+        whole("broyden1: 2 unknowns, SciPy's example", reference_page, [0, 0]),
         whole(
             "broyden1: Broyden tridiagonal, n = 1000",
             tridiagonal,
