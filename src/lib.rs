@@ -33,5 +33,6 @@ mod _core {
         newton::newton,
         root::{NewtonSystem, root_newton},
         solver::{Solver, saving::saved_class},
+        stand_in::StandIn,
     };
 }

@@ -364,6 +364,15 @@ class Watcher(raphson.Observer):
         self.seen.append(("ended", solver.nfev, solver.done))
 
 
+class Stopper(raphson.Observer):
+    def __init__(self, last):
+        self.last = last
+
+    def iterated(self, solver):
+        if solver.nit == self.last:
+            raise StopIteration
+
+
 @pytest.mark.parametrize("solve", SIMPLE, ids=str)
 class TestObservers:
     def test_what_they_see(self, solve):
@@ -383,15 +392,34 @@ class TestObservers:
         assert events.count("evaluated") == asked - 1
 
     def test_stop_iteration_ends_the_solve(self, solve):
-        class Stopper(raphson.Observer):
-            def iterated(self, solver):
-                if solver.nit == 2:
-                    raise StopIteration
-
         solver = solve.make()
-        result = solver.solve(solve.residual, solve.jacobian, callback=Stopper())
+        result = solver.solve(solve.residual, solve.jacobian, callback=Stopper(2))
         assert solver.nit == 2
         assert not result.success
+
+    @pytest.mark.parametrize("stop", [False, True])
+    def test_they_may_look_ahead(self, solve, stop):
+        """To ask whether the solver is done computes the next question, once."""
+
+        class Curious(raphson.Observer):
+            def iterated(self, solver):
+                assert solver.done == solver.done
+                if stop and solver.nit == 2:
+                    raise StopIteration
+
+        plain = raphson.Observer() if not stop else Stopper(2)
+        expected = solve.make().solve(solve.residual, solve.jacobian, callback=plain)
+        found = solve.make().solve(solve.residual, solve.jacobian, callback=Curious())
+        assert found.keys() == expected.keys()
+        assert np.array_equal(found.x, expected.x)
+        assert (found.nit, found.nfev, found.status) == (
+            expected.nit,
+            expected.nfev,
+            expected.status,
+        )
+        if "allx" in expected:
+            assert np.array_equal(found.allx, expected.allx)
+            assert np.array_equal(found.alltr, expected.alltr)
 
     def test_the_end_is_told_of_an_exception(self, solve):
         watcher = Watcher()

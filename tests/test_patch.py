@@ -1,8 +1,10 @@
 """Ours in place of the originals: who gets which function, and what is left behind."""
 
+import copy
 import importlib.util
 import inspect
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -681,3 +683,89 @@ def test_usage(tmp_path):
     ]:
         done = run("-m", "raphson", *command, cwd=tmp_path, status=2)
         assert done.stderr == f"{usage}python -m raphson: error: {message}\n"
+
+
+LINES = """
+import sys, warnings
+import scipy.optimize
+from scipy.optimize import newton, root
+warnings.filterwarnings("ignore", "nothing", module="__main__")
+
+newton(lambda x: x**2 + 1, [1.0, 1.0], lambda x: 0 * x)
+newton(lambda x: x**2 + 1, [1.0, 1.0], lambda x: 0 * x)
+root(lambda x: x, [1.0], options={"foo": 1})
+root(lambda x: x, [1.0], options={"foo": 1}, method="broyden1")
+"""
+
+
+def test_warnings_name_the_line_that_called(tmp_path):
+    """Ours and the originals': so each line has its own, and filters by module match."""
+    script = tmp_path / "script.py"
+    script.write_text(LINES)
+    through = ["-m", "raphson", "--quiet", script]
+    plain, patched = run(script, cwd=tmp_path), run(*through, cwd=tmp_path)
+    seen = re.findall(r"script.py:\d+: \w+Warning", plain.stderr)
+    assert len(seen) == 4
+    assert re.findall(r"script.py:\d+: \w+Warning", patched.stderr) == seen
+    silenced = run("-W", "ignore:::__main__", *through, cwd=tmp_path)
+    assert "Warning" not in silenced.stderr
+
+
+def test_errors_come_through_no_frame_of_the_patch():
+    def fails(x):
+        raise ArithmeticError("mine")
+
+    for call in (
+        lambda: scipy.optimize.newton(fails, 1.0),
+        lambda: scipy.optimize.root(fails, [1.0]),
+    ):
+        with raphson.patched(), pytest.raises(ArithmeticError, match="mine") as caught:
+            call()
+        assert not any(entry.path.name == "_patch.py" for entry in caught.traceback)
+
+
+def test_results_are_scipys():
+    """They print as the script expects, and are read where there is no raphson."""
+    with raphson.patched() as calls:
+        result = scipy.optimize.root(cube, [2.0, 3.0], method="broyden1")
+    assert calls.served.total() == 1
+    assert type(result) is scipy.optimize.OptimizeResult
+    assert b"raphson" not in pickle.dumps(result)
+    assert repr(result).splitlines()[0].startswith(" message: ")
+
+
+def test_what_cannot_be_called_is_for_the_original():
+    for call in (
+        lambda: scipy.optimize.newton("a", 1.0),
+        lambda: scipy.optimize.broyden1(None, [1.0]),
+        lambda: scipy.optimize.root(3, [1.0], method="broyden1"),
+    ):
+        with pytest.raises(TypeError) as expected:
+            call()
+        with raphson.patched() as calls, pytest.raises(TypeError) as found:
+            call()
+        assert str(found.value) == str(expected.value)
+        assert not calls.served
+
+
+def test_stand_ins_are_functions_to_their_users():
+    class Holder:
+        def solve(self, start):
+            return self.newton(cube, start)
+
+    with raphson.patched() as calls:
+        newton = scipy.optimize.newton
+        assert pickle.loads(pickle.dumps(newton)) is newton
+        assert copy.deepcopy([newton])[0] is newton
+        assert "fprime2" in inspect.signature(newton).parameters
+        assert newton.__name__ == "newton"
+        assert newton.__doc__.strip().startswith("Find a root")
+        Holder.newton = staticmethod(newton)
+        assert np.isclose(Holder().solve(3.0), 2)
+        # As a function would, it becomes a method.
+        Holder.newton = newton
+        with pytest.raises(TypeError):
+            Holder().solve(3.0)
+        newton.mine = 1
+        assert newton.mine == 1
+    assert calls.served["scipy.optimize.newton"] == 1

@@ -505,12 +505,12 @@ import numpy as np
 import raphson
 
 rng = np.random.default_rng(1)
-a = rng.normal(size=(600, 400))
-b = rng.normal(size=(600, 600)) + 60 * np.eye(600)
+a = rng.normal(size=(500, 400))
+b = rng.normal(size=(450, 450)) + 60 * np.eye(450)
 
 def least():
     options = {"tr_method": "svd", "initial_trust_radius": 1e-3}
-    return raphson.LeastSquares(np.zeros(400), maxiter=3, options=options)
+    return raphson.LeastSquares(np.zeros(400), maxiter=2, options=options)
 
 def solve(solver, fun, jac):
     interrupted = 0
@@ -529,7 +529,7 @@ def interrupt(*_):
 signal.signal(signal.SIGALRM, interrupt)
 for make, fun, jac in (
     (least, lambda x: np.tanh(a @ x) - 2, lambda x: a),
-    (lambda: raphson.NewtonSystem(np.zeros(600)), lambda x: b @ x + x**3 - 1, lambda x: b),
+    (lambda: raphson.NewtonSystem(np.zeros(450)), lambda x: b @ x + x**3 - 1, lambda x: b),
 ):
     honest = make().solve(fun, jac).x
     interrupted, found = solve(make(), fun, jac)
@@ -537,6 +537,151 @@ for make, fun, jac in (
     assert interrupted > 0
 print("done")
 """
+
+
+FORKED = """
+import os, signal
+import numpy as np
+import raphson
+
+a = np.random.default_rng(1).normal(size=(1200, 500))
+solver = raphson.LeastSquares(np.zeros(500), maxiter=1, options={"tr_method": "svd"})
+
+def interrupt(*_):
+    raise InterruptedError
+
+signal.signal(signal.SIGALRM, interrupt)
+solver.tell(a @ solver.ask().x - 1)
+solver.ask()
+signal.setitimer(signal.ITIMER_REAL, 0.1)
+try:
+    solver.tell(a)
+except InterruptedError:
+    pass
+child = os.fork()
+# The fork has waited for the step, and both go on with it.
+x = solver.solve(lambda x: a @ x - 1, lambda x: a).x
+honest = raphson.LeastSquares(np.zeros(500), maxiter=1, options={"tr_method": "svd"})
+assert np.array_equal(x, honest.solve(lambda x: a @ x - 1, lambda x: a).x)
+if child == 0:
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+print("done")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_fork_in_the_middle_of_a_step():
+    """BLAS does not survive it, so the fork waits for the step."""
+    in_a_new_process(FORKED)
+
+
+FORKS_BESIDE_THREADS = """
+import os, threading
+import numpy as np
+import raphson
+
+stop = threading.Event()
+
+def solve():
+    # Without BLAS of NumPy's, which does not survive forks beside it either.
+    fun, jac = lambda x: x**3 + x - 1, lambda x: np.diag(3 * x**2 + 1)
+    return raphson.root(fun, np.zeros(300), jac=jac).x
+
+def busy():
+    while not stop.is_set():
+        solve()
+
+def fork():
+    child = os.fork()
+    if child == 0:
+        solve()
+        os._exit(0)
+    return os.waitpid(child, 0)[1]
+
+class Forks(float):
+    # Python that runs where nobody expects it.
+    def __float__(self):
+        assert fork() == 0
+        return 1e-3
+
+# What is imported by one thread while another forks stays locked in the child.
+solve()
+threads = [threading.Thread(target=busy) for _ in range(2)]
+for thread in threads:
+    thread.start()
+for _ in range(6):
+    assert fork() == 0
+raphson.broyden1(lambda x: np.cos(x) - x, [1.0], f_tol=Forks())
+stop.set()
+for thread in threads:
+    thread.join()
+print("done")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_forks_beside_threads_that_solve():
+    in_a_new_process(FORKS_BESIDE_THREADS)
+
+
+DAEMONS = {
+    "root": "raphson.root(lambda x: F(x) + 9, [1.0], jac=lambda x: [[1e-9]])",
+    "broyden1": "raphson.broyden1(lambda x: F(x) + 9, [1.0] * 3, maxiter=100)",
+    "lsqtr": "raphson.lsqtr(F, np.ones(3), lambda x: np.eye(3), verbose=0)",
+    "newton": "raphson.newton(lambda x: float(F(x)) + 9, 1.0)",
+    "newton, arrays": "raphson.newton(lambda x: F(x) + 9, np.ones(5))",
+    "observed": "raphson.broyden1(F, [1.0] * 3, callback=raphson.Monitor())",
+    "factorization": "raphson.root(lambda x: b @ x - 1, np.ones(900), jac=lambda x: b)",
+    "decomposition": "raphson.lsqtr(lambda x: c @ x - 1, np.ones(500), lambda x: c, verbose=0)",
+}
+
+DAEMON = """
+import threading, time
+import numpy as np
+import raphson
+
+rng = np.random.default_rng(1)
+b, c = rng.normal(size=(900, 900)), rng.normal(size=(1500, 500))
+
+def F(x):
+    time.sleep(PAUSE)
+    return x * x
+
+def forever():
+    raphson.root(lambda x: x - 2, [1.0])
+    raphson.lsqtr(lambda x: x - 1, [2.0], lambda x: [[1.0]], verbose=0)
+    warm.set()
+    while True:
+        try:
+            SOLVE
+        except Exception:
+            pass
+
+warm = threading.Event()
+threading.Thread(target=forever, daemon=True).start()
+warm.wait(60)
+time.sleep(SECONDS)
+print("done", flush=True)
+"""
+
+
+def end_beside_a_daemon(name, seconds, pause):
+    program = DAEMON.replace("SOLVE", DAEMONS[name]).replace("SECONDS", str(seconds))
+    in_a_new_process(program.replace("PAUSE", str(pause)))
+
+
+@pytest.mark.parametrize("name", DAEMONS)
+def test_the_process_ends_beside_daemon_threads(name):
+    """Wherever in a solve they are."""
+    end_beside_a_daemon(name, 0.1, 0.0005)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", DAEMONS)
+def test_the_process_ends_beside_daemon_threads_at_any_moment(name):
+    for number, seconds in enumerate(np.random.default_rng(3).uniform(0, 1, size=50)):
+        end_beside_a_daemon(name, seconds, (0, 0.0005)[number % 2])
 
 
 def test_a_solve_that_was_interrupted_goes_on():

@@ -14,8 +14,10 @@ import warnings
 import zlib
 from pathlib import Path
 
+import msgpack
 import numpy as np
 import pytest
+import scipy.sparse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -144,6 +146,49 @@ class TestRefusals:
         for data in (None, "text", 3, [1]):
             with pytest.raises(TypeError):
                 raphson.NewtonSystem.from_bytes(data)
+
+    def forged(self, solver, change):
+        """The bytes of a solver whose state was changed, with the right checksum."""
+        data = solver.to_bytes()
+        unpacker = msgpack.Unpacker()
+        unpacker.feed(data[HEADER:])
+        label, saved = unpacker
+        change(saved)
+        content = msgpack.packb(label) + msgpack.packb(saved)
+        header = struct.pack("=8sIIQ", data[:8], 1, zlib.crc32(content), len(content))
+        return header + content
+
+    def expect_refusal(self, solver, change):
+        same = type(solver).from_bytes(self.forged(solver, lambda saved: None))
+        assert same.to_bytes() == solver.to_bytes()
+        with pytest.raises(ValueError, match=r"data: .* its parts do not fit"):
+            type(solver).from_bytes(self.forged(solver, change))
+
+    def test_a_residual_of_another_shape(self):
+        """It once wrote beyond the end of the array of the result."""
+        solver = raphson.NewtonSystem([1.0, 2.0])
+        solver.tell(np.cos(solver.ask().x))
+        for evaluations in (0, 1):
+
+            def change(saved, evaluations=evaluations):
+                saved["state"] |= {"residual_shape": [1], "evaluations": evaluations}
+
+            self.expect_refusal(solver, change)
+
+    def test_a_sparse_jacobian_that_is_missing(self):
+        solver = raphson.NewtonSystem([1.0, 2.0])
+        for value in (np.array([1.0, 2.0]), scipy.sparse.eye_array(2)):
+            solver.ask()
+            solver.tell(value)
+        self.expect_refusal(solver, lambda saved: saved.update(jacobian=None))
+
+    @pytest.mark.parametrize("solver_class", [raphson.NewtonSystem, raphson.LeastSquares])
+    def test_an_approximation_by_no_rule(self, solver_class):
+        solver = solver_class([1.0, 2.0], jac="3-point")
+        solver.tell(np.cos(solver.ask().x))
+        self.expect_refusal(
+            solver, lambda saved: saved["state"]["jacobian_source"].update(rule=None)
+        )
 
     @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
     @given(data=st.data())

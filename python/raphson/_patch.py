@@ -15,13 +15,14 @@ import sys
 from _thread import RLock
 from collections import Counter, defaultdict
 from contextlib import contextmanager
-from functools import wraps
+from functools import update_wrapper
 from importlib.machinery import PathFinder
 from time import perf_counter
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from raphson._broyden1 import broyden1
+from raphson._core import StandIn
 from raphson._lsqtr import lsqtr
 from raphson._newton import newton
 from raphson._root import root
@@ -74,40 +75,62 @@ class Calls:
         return "\n".join(lines)
 
 
-def _lsqtr_for_jax(fun: Any, x0: Any, *args: Any, **kwargs: Any) -> Any:
-    """`lsqtr` whose callables get JAX arrays for a NumPy x0, as DESC's do."""
+def _as_desc_gives_it(start: Any) -> Any:
+    """Make a JAX array of a NumPy x0, so that `lsqtr` gives JAX arrays to the functions."""
     import numpy as np
 
-    if isinstance(x0, np.ndarray):
-        x0 = sys.modules["desc.backend"].jnp.asarray(x0)
-    return lsqtr(fun, x0, *args, **kwargs)
+    if isinstance(start, np.ndarray):
+        return sys.modules["desc.backend"].jnp.asarray(start)
+    return start
+
+
+def _as_scipy_prints_it(result: Any) -> Any:
+    from scipy.optimize import OptimizeResult
+
+    return OptimizeResult(result)
+
+
+def _unchanged(value: Any) -> Any:
+    return value
 
 
 class _Target(NamedTuple):
-    """A function to be replaced, its name for the user, and the one method of it that is ours."""
+    """A function to be replaced, and how ours serves it."""
 
     function: str
+    # For the user.
     name: str
     ours: Callable[..., Any]
+    # The one method of it that is ours.
     method: str | None = None
+    # What ours gets for x0, and what the caller gets for the result of ours.
+    start: Callable[[Any], Any] = _unchanged
+    result: Callable[[Any], Any] = _unchanged
 
 
 # By the modules that define them.
 _TARGETS = {
     "scipy.optimize._zeros_py": _Target("newton", "scipy.optimize.newton", newton),
     "scipy.optimize._nonlin": _Target("broyden1", "scipy.optimize.broyden1", broyden1),
-    "scipy.optimize._root": _Target("root", "scipy.optimize.root", root, "broyden1"),
-    "desc.optimize.least_squares": _Target("lsqtr", "desc.optimize.lsqtr", _lsqtr_for_jax),
+    "scipy.optimize._root": _Target(
+        "root", "scipy.optimize.root", root, "broyden1", result=_as_scipy_prints_it
+    ),
+    "desc.optimize.least_squares": _Target(
+        "lsqtr",
+        "desc.optimize.lsqtr",
+        lsqtr,
+        start=_as_desc_gives_it,
+        result=_as_scipy_prints_it,
+    ),
 }
 
 
-def _in_our_precision(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Whether the starting point, second argument of all originals, is in double or single.
+def _in_our_precision(start: Any) -> bool:
+    """Whether the starting point is in double or single precision.
 
     Half and extended precision and objects would be rounded, or be handed by `newton` to SciPy's,
-    which is the replacement.
+    which is what is replaced.
     """
-    start = args[1] if len(args) > 1 else kwargs.get("x0", kwargs.get("xin"))
     if type(start) in (float, int, complex):
         return True
     import numpy as np
@@ -117,6 +140,20 @@ def _in_our_precision(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
     except Exception:  # what is wrong with it is for the original to say
         return False
     return dtype.char in "fdFD" or dtype.kind in "biu"
+
+
+def _argument(
+    args: Sequence[Any], kwargs: Mapping[str, Any], position: int, names: Sequence[str]
+) -> Any:
+    """Find an argument of a call by its position or one of its names; None where it is missing."""
+    if len(args) > position:
+        return args[position]
+    return next((kwargs[name] for name in names if name in kwargs), None)
+
+
+# What the originals call their first two arguments.
+_FUNCTIONS = ("func", "fun", "F")
+_STARTS = ("x0", "xin")
 
 
 def _method(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -141,7 +178,7 @@ def _refuses(ours: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, An
     if args:
         args = (_unreachable, *args[1:])
     else:
-        kwargs = kwargs | {name: _unreachable for name in ("func", "fun", "F") if name in kwargs}
+        kwargs = kwargs | {name: _unreachable for name in _FUNCTIONS if name in kwargs}
     try:
         ours(*args, **kwargs)
     except _Reached:
@@ -151,33 +188,71 @@ def _refuses(ours: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, An
     return False
 
 
-def _replacement(target: _Target, original: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(original)
-    def replacement(*args: Any, **kwargs: Any) -> Any:
+class _Ticket(NamedTuple):
+    """A call that ours serves."""
+
+    name: str
+    began: float
+
+
+class _Guide:
+    """What a stand-in asks, see `StandIn`: whether ours serves a call, and what comes of it."""
+
+    def __init__(self, target: _Target, original: Callable[..., Any]) -> None:
+        self.target = target
+        self.original = original
+
+    def choose(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], _Ticket | None]:
         calls = _patch.calls
         if calls is None:
-            return original(*args, **kwargs)
-        name, serves = target.name, _in_our_precision(args, kwargs)
+            return self.original, args, kwargs, None
+        target, name = self.target, self.target.name
+        serves = callable(_argument(args, kwargs, 0, _FUNCTIONS)) and _in_our_precision(
+            _argument(args, kwargs, 1, _STARTS)
+        )
         if target.method is not None:
             method = _method(args, kwargs)
             name = f"{name}(method={method!r})"
             serves = serves and method == target.method
-        if serves:
-            served = True
-            start = perf_counter()
-            try:
-                return target.ours(*args, **kwargs)
-            except (TypeError, ValueError):
-                served = not _refuses(target.ours, args, kwargs)
-                if served:
-                    raise
-            finally:
-                if served:
-                    calls._count_served(name, perf_counter() - start)
-        calls._count_passed_on(name)
-        return original(*args, **kwargs)
+        if not serves:
+            calls._count_passed_on(name)
+            return self.original, args, kwargs, None
+        if target.start is not _unchanged:
+            if len(args) > 1:
+                args = (args[0], target.start(args[1]), *args[2:])
+            else:
+                kwargs = kwargs | {"x0": target.start(kwargs["x0"])}
+        return target.ours, args, kwargs, _Ticket(name, perf_counter())
 
-    return replacement
+    def returned(self, ticket: _Ticket, value: Any) -> Any:
+        self._count_served(ticket)
+        return self.target.result(value)
+
+    def raised(
+        self,
+        ticket: _Ticket,
+        error: BaseException,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Callable[..., Any] | None:
+        if not isinstance(error, TypeError | ValueError) or not _refuses(
+            self.target.ours, args, kwargs
+        ):
+            self._count_served(ticket)
+            return None
+        if _patch.calls is not None:
+            _patch.calls._count_passed_on(ticket.name)
+        return self.original
+
+    def _count_served(self, ticket: _Ticket) -> None:
+        if _patch.calls is not None:
+            _patch.calls._count_served(ticket.name, perf_counter() - ticket.began)
+
+
+def _replacement(target: _Target, original: Callable[..., Any]) -> Callable[..., Any]:
+    return update_wrapper(StandIn(_Guide(target, original)), original)
 
 
 def _namespaces() -> Iterator[dict[str, Any]]:

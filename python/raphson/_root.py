@@ -165,7 +165,7 @@ def root(
     -2      False    the Jacobian has NaN or inf
     -3      False    the residual has NaN or inf
     -4      False    no step along the Newton direction reduces the residual
-    -5      False    stopped by the callback
+    -5      False    stopped by the caller
     ======  =======  ==========================================================
 
     **Method 'broyden1'** needs no Jacobian, see `broyden1`. Its options are those of

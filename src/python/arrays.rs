@@ -15,6 +15,7 @@ use pyo3::types::{
     IntoPyDict, PyComplex, PyComplexMethods, PyFloat, PyFloatMethods, PyInt, PyList, PyTuple,
 };
 
+use super::call::call;
 use crate::linalg::{Field, tall};
 
 /// A field whose elements NumPy holds.
@@ -30,7 +31,7 @@ pub fn as_array<'py>(
     static ASARRAY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = object.py();
     let asarray: &Bound<'_, PyAny> = ASARRAY.import(py, "numpy", "asarray")?;
-    let array = asarray.call1((object,)).map_err(|error| {
+    let array = call(asarray, (object,)).map_err(|error| {
         if error.is_instance_of::<PyValueError>(py) {
             // NumPy's word for a ragged list does not say whose list it was.
             PyValueError::new_err(format!("{name}: {}", error.value(py)))

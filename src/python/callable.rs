@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use super::arrays::describe;
+use super::call::call;
 
 /// After so many calls the GIL is offered to other threads.
 const CALLS_A_TURN: u64 = 64;
@@ -50,7 +51,7 @@ impl<'py> Callable<'py> {
             py.detach(|| ());
         }
         if self.arguments.is_empty() {
-            return self.function.call1((x,));
+            return call(&self.function, (x,));
         }
         self.call_with(py, vec![x.clone()])
     }
@@ -62,7 +63,7 @@ impl<'py> Callable<'py> {
         leading: Vec<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let arguments = leading.into_iter().chain(self.arguments.iter());
-        self.function.call1(PyTuple::new(py, arguments.collect::<Vec<_>>())?)
+        call(&self.function, PyTuple::new(py, arguments.collect::<Vec<_>>())?)
     }
 }
 

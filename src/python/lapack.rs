@@ -4,6 +4,7 @@ use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyCapsuleMethods, PyDict};
 
+use super::call::import;
 use crate::linalg::lapack::Lapack;
 use crate::linalg::lapack::borrowed::NAMES;
 
@@ -13,7 +14,7 @@ pub fn load(py: Python<'_>) -> PyResult<Lapack> {
         return Ok(lapack);
     }
     let published_by = |module: &str| -> PyResult<Bound<'_, PyDict>> {
-        Ok(py.import(module)?.getattr("__pyx_capi__")?.cast_into()?)
+        Ok(import(py, module)?.getattr("__pyx_capi__")?.cast_into()?)
     };
     let lapack = published_by("scipy.linalg.cython_lapack")?;
     let blas = published_by("scipy.linalg.cython_blas")?;

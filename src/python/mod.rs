@@ -3,15 +3,18 @@
 
 mod arrays;
 pub mod broyden;
+mod call;
 mod callable;
 mod lapack;
 pub mod lsqtr;
 pub mod newton;
 mod numbers;
 mod options;
+mod presence;
 mod results;
 pub mod root;
 pub mod solver;
+pub mod stand_in;
 mod text;
 mod unknowns;
 

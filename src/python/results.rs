@@ -3,11 +3,18 @@
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
+use super::call::{call, import};
+
 /// An empty `raphson.Result`, which is a `scipy.optimize.OptimizeResult` and a dict.
 pub fn optimize_result(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let class: &Bound<'_, PyAny> = CLASS.import(py, "raphson._result", "Result")?;
-    class.call0()
+    if let Some(class) = CLASS.get(py) {
+        return call(class.bind(py), ());
+    }
+    let class = import(py, "raphson._result")?.getattr("Result")?;
+    // It may be set by now, to the same.
+    let _ = CLASS.set(py, class.clone().unbind());
+    call(&class, ())
 }
 
 /// `scipy.optimize.RootResults(...)`
@@ -20,8 +27,8 @@ pub fn root_results<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     // The codes that SciPy turns into the flags 'converged' and 'convergence error'.
     let flag = if converged { 0 } else { -2 };
-    let class = root.py().import("scipy.optimize")?.getattr("RootResults")?;
-    class.call1((root, iterations, function_calls, flag, method))
+    let class = import(root.py(), "scipy.optimize")?.getattr("RootResults")?;
+    call(&class, (root, iterations, function_calls, flag, method))
 }
 
 /// The named tuple (root, converged, zero_der).
@@ -31,13 +38,13 @@ pub fn array_result<'py>(
     zero_derivative: Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let class = root.py().import("raphson._results")?.getattr("result")?;
-    class.call1((root, converged, zero_derivative))
+    call(&class, (root, converged, zero_derivative))
 }
 
 /// `scipy.optimize.NoConvergence(result.x)`, which also carries the whole result.
 pub fn no_convergence(result: &Bound<'_, PyAny>) -> PyResult<PyErr> {
-    let class = result.py().import("scipy.optimize")?.getattr("NoConvergence")?;
-    let error = class.call1((result.getattr("x")?,))?;
+    let class = import(result.py(), "scipy.optimize")?.getattr("NoConvergence")?;
+    let error = call(&class, (result.getattr("x")?,))?;
     error.setattr("result", result)?;
     Ok(PyErr::from_value(error))
 }

@@ -3,6 +3,8 @@
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use super::call::call;
+
 /// `format(object, specification)`
 pub fn formatted(object: &Bound<'_, PyAny>, specification: &str) -> PyResult<String> {
     object.call_method1("__format__", (specification,))?.extract()
@@ -15,7 +17,7 @@ pub fn print(py: Python<'_>, text: &str) -> PyResult<()> {
     if stdout.is_none() {
         return Ok(());
     }
-    stdout.call_method1(intern!(py, "write"), (text,))?;
-    stdout.call_method0(intern!(py, "flush"))?;
+    call(&stdout.getattr(intern!(py, "write"))?, (text,))?;
+    call(&stdout.getattr(intern!(py, "flush"))?, ())?;
     Ok(())
 }

@@ -8,6 +8,7 @@ use pyo3::types::PyList;
 use serde::{Deserialize, Serialize};
 
 use crate::python::arrays::{self, Entry, as_array, describe};
+use crate::python::call::call;
 
 /// What arrays of the kind of x0 are like, and how to make them.
 #[derive(Default, Deserialize, Serialize)]
@@ -122,6 +123,24 @@ impl Unknowns {
         self.shape.iter().product()
     }
 
+    /// Refuses values of which there is not one for each unknown; `name` returned them.
+    pub fn expect_count(
+        &self,
+        count: usize,
+        returned: &Bound<'_, PyAny>,
+        name: &str,
+    ) -> PyResult<()> {
+        let expected = self.count();
+        if count == expected {
+            return Ok(());
+        }
+        Err(PyValueError::new_err(format!(
+            "{name}: expected {expected} values, one for each element of {}, got {count} ({})",
+            self.name,
+            describe(returned)
+        )))
+    }
+
     /// A new array, for the user to keep, of the kind and shape of x0.
     pub fn point<'py, T: Entry>(
         &self,
@@ -149,7 +168,7 @@ impl Unknowns {
     ) -> PyResult<Bound<'py, PyAny>> {
         let array = arrays::to_python(py, values, shape).into_any();
         match &self.convert {
-            Some(convert) => convert.bind(py).call1((array,)),
+            Some(convert) => call(convert.bind(py), (array,)),
             None => Ok(array),
         }
     }

@@ -8,7 +8,7 @@ use super::{Answers, Counts, Cut, Kernel, Told, answers, cases, cuts, drive, fin
 use super::{number, saved_after, survive, tolerance};
 use crate::kernels::broyden::inverse_jacobian::RankLimit;
 use crate::kernels::broyden::solver::{Ask, Broyden, Options, SearchMethod};
-use crate::kernels::broyden::termination::{Norms, Termination};
+use crate::kernels::broyden::termination::{Sizes, Termination};
 use crate::linalg::Field;
 use crate::linalg::lapack::Lapack;
 
@@ -24,8 +24,8 @@ impl<T: Field> Kernel for Broyden<T> {
                 self.tell_residual(&residual);
                 Some(Told::Residual)
             }
-            Ask::Norms { .. } => {
-                self.tell_norms(norms(answers));
+            Ask::Sizes { .. } => {
+                self.tell_sizes(sizes(answers));
                 Some(Told::Other)
             }
             Ask::Report => {
@@ -40,8 +40,8 @@ impl<T: Field> Kernel for Broyden<T> {
         if !matches!(self.ask(), Ask::Residual(_)) {
             self.tell_residual(&answers.numbers(self.residual().len()));
         }
-        if !matches!(self.ask(), Ask::Norms { .. }) {
-            self.tell_norms(norms(answers));
+        if !matches!(self.ask(), Ask::Sizes { .. }) {
+            self.tell_sizes(sizes(answers));
         }
         if self.ask() != Ask::Report {
             self.tell_reported();
@@ -59,7 +59,7 @@ impl<T: Field> Kernel for Broyden<T> {
         let unknowns = self.residual().len();
         match self.ask() {
             Ask::Residual(x) => assert_eq!(x.len(), unknowns),
-            Ask::Norms { residual, point, step } => {
+            Ask::Sizes { residual, point, step } => {
                 assert_eq!([residual.len(), point.len()], [unknowns; 2]);
                 assert!(step.is_empty() || step.len() == unknowns);
             }
@@ -71,8 +71,8 @@ impl<T: Field> Kernel for Broyden<T> {
     }
 }
 
-fn norms(answers: &mut Answers) -> Norms {
-    Norms { residual: answers.real(), point: answers.real(), step: answers.real() }
+fn sizes(answers: &mut Answers) -> Sizes {
+    Sizes { residual: answers.real(), point: answers.real(), step: answers.real() }
 }
 
 #[derive(Clone, Debug)]

@@ -16,7 +16,7 @@
 
 use super::inverse_jacobian::{InverseJacobian, RankLimit, Step};
 use super::line_search::{self, Armijo, LineSearch, MoreThuente};
-use super::termination::{Arrival, Norms, Termination};
+use super::termination::{Arrival, Sizes, Termination};
 use crate::linalg::Field;
 use crate::linalg::lapack::Lapack;
 use crate::linalg::norm::{self, copy_and_measure, max_norm, norm};
@@ -36,7 +36,7 @@ pub enum Ask<'a, T> {
     /// F at this point.
     Residual(&'a [T]),
     /// The norms of F, x and p, where the user measures them.
-    Norms { residual: &'a [T], point: &'a [T], step: &'a [T] },
+    Sizes { residual: &'a [T], point: &'a [T], step: &'a [T] },
     /// Nothing, but an iteration is complete.
     Report,
     /// Nothing: the iteration has ended.
@@ -204,7 +204,7 @@ impl<T: Field> Broyden<T> {
     pub fn ask(&self) -> Ask<'_, T> {
         match self.phase {
             Phase::Check => {
-                Ask::Norms { residual: &self.residual, point: &self.point, step: self.direction() }
+                Ask::Sizes { residual: &self.residual, point: &self.point, step: self.direction() }
             }
             Phase::FullStep { .. } => Ask::Residual(&self.point),
             Phase::Trial { .. } | Phase::Beyond { .. } => Ask::Residual(&self.trial),
@@ -277,10 +277,10 @@ impl<T: Field> Broyden<T> {
         }
     }
 
-    /// The norms that were asked.
-    pub fn tell_norms(&mut self, norms: Norms) {
+    /// The sizes that were asked.
+    pub fn tell_sizes(&mut self, sizes: Sizes) {
         if matches!(self.phase, Phase::Check) {
-            self.phase = self.check(norms);
+            self.phase = self.check(sizes);
         }
     }
 
@@ -345,16 +345,16 @@ impl<T: Field> Broyden<T> {
             true => max_norm(vector),
             false => 0.0,
         };
-        self.check(Norms {
+        self.check(Sizes {
             residual: self.norms.maximum,
             point: measured(&self.point),
             step: if self.started { measured(self.inverse.direction()) } else { f64::INFINITY },
         })
     }
 
-    fn check(&mut self, norms: Norms) -> Phase {
-        let first = *self.first_norm.get_or_insert(norms.residual);
-        match self.options.termination.check(self.iterations, norms, first) {
+    fn check(&mut self, sizes: Sizes) -> Phase {
+        let first = *self.first_norm.get_or_insert(sizes.residual);
+        match self.options.termination.check(self.iterations, sizes, first) {
             Some(Arrival::Converged) => Phase::Done(Stop::Converged),
             Some(Arrival::IterationsMade) => Phase::Done(Stop::IterationsMade),
             None => self.begin_step(),

@@ -22,7 +22,7 @@ pub struct Termination {
 
 /// The sizes that are looked at, in the norm of the user's choice.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Norms {
+pub struct Sizes {
     pub residual: f64,
     pub point: f64,
     /// Infinite before there is a direction.
@@ -45,8 +45,8 @@ impl Termination {
     }
 
     /// Checks after `iterations` iterations; `first_residual` is ‖F(x₀)‖.
-    pub fn check(&self, iterations: u64, norms: Norms, first_residual: f64) -> Option<Arrival> {
-        if norms.residual == 0.0 {
+    pub fn check(&self, iterations: u64, sizes: Sizes, first_residual: f64) -> Option<Arrival> {
+        if sizes.residual == 0.0 {
             return Some(Arrival::Converged);
         }
         if let Some(wanted) = self.iterations {
@@ -54,10 +54,10 @@ impl Termination {
         }
         // Quotients rather than products: an infinite relative tolerance then rejects an infinite
         // step, so that nothing converges before the first iteration.
-        let arrived = norms.residual <= self.residual
-            && norms.residual / self.relative_residual <= first_residual
-            && norms.step <= self.step
-            && norms.step / self.relative_step <= norms.point;
+        let arrived = sizes.residual <= self.residual
+            && sizes.residual / self.relative_residual <= first_residual
+            && sizes.step <= self.step
+            && sizes.step / self.relative_step <= sizes.point;
         arrived.then_some(Arrival::Converged)
     }
 }
@@ -74,31 +74,31 @@ mod tests {
         iterations: None,
     };
 
-    fn norms(residual: f64, step: f64) -> Norms {
-        Norms { residual, point: 1.0, step }
+    fn sizes(residual: f64, step: f64) -> Sizes {
+        Sizes { residual, point: 1.0, step }
     }
 
     #[test]
     fn nothing_converges_before_the_first_iteration_but_a_root() {
-        assert_eq!(LOOSE.check(0, norms(1e-9, f64::INFINITY), 1e-9), None);
-        let root = LOOSE.check(0, norms(0.0, f64::INFINITY), 0.0);
+        assert_eq!(LOOSE.check(0, sizes(1e-9, f64::INFINITY), 1e-9), None);
+        let root = LOOSE.check(0, sizes(0.0, f64::INFINITY), 0.0);
         assert_eq!(root, Some(Arrival::Converged));
     }
 
     #[test]
     fn every_test_has_a_veto() {
         let strict = Termination { relative_residual: 1e-2, relative_step: 1e-2, ..LOOSE };
-        assert_eq!(strict.check(3, norms(1e-4, 1e-3), 1.0), Some(Arrival::Converged));
-        assert_eq!(strict.check(3, norms(1e-2, 1e-3), 1.0), None);
-        assert_eq!(strict.check(3, norms(1e-4, 1e-1), 1.0), None);
-        assert_eq!(strict.check(3, norms(1e-4, 1e-3), 1e-3), None);
-        assert_eq!(Termination { step: 1e-4, ..strict }.check(3, norms(1e-4, 1e-3), 1.0), None);
+        assert_eq!(strict.check(3, sizes(1e-4, 1e-3), 1.0), Some(Arrival::Converged));
+        assert_eq!(strict.check(3, sizes(1e-2, 1e-3), 1.0), None);
+        assert_eq!(strict.check(3, sizes(1e-4, 1e-1), 1.0), None);
+        assert_eq!(strict.check(3, sizes(1e-4, 1e-3), 1e-3), None);
+        assert_eq!(Termination { step: 1e-4, ..strict }.check(3, sizes(1e-4, 1e-3), 1.0), None);
     }
 
     #[test]
     fn a_number_of_iterations_replaces_the_tests() {
         let counted = Termination { iterations: Some(2), ..LOOSE };
-        assert_eq!(counted.check(1, norms(1e-9, 1e-9), 1.0), None);
-        assert_eq!(counted.check(2, norms(5.0, 5.0), 1.0), Some(Arrival::IterationsMade));
+        assert_eq!(counted.check(1, sizes(1e-9, 1e-9), 1.0), None);
+        assert_eq!(counted.check(2, sizes(5.0, 5.0), 1.0), Some(Arrival::IterationsMade));
     }
 }

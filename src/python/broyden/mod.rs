@@ -9,6 +9,7 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 
 use crate::python::callable::Callable;
 use crate::python::options::refuse_unknown;
+use crate::python::presence::Inside;
 use crate::python::results::no_convergence;
 use crate::python::solver::Solver;
 use crate::python::solver::functions::{Callbacks, Functions, Jacobians};
@@ -165,6 +166,7 @@ pub fn broyden1<'py>(
     settings: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = function.py();
+    let _inside = Inside::new(py)?;
     let residual = Callable::new(function, &PyTuple::empty(py), "F")?;
     let solver = solve(residual, Start::read(xin, "xin")?, callback, settings)?;
     match failure(&solver, "F")? {
@@ -183,6 +185,7 @@ pub fn root_broyden1<'py>(
     callback: &Bound<'py, PyAny>,
     settings: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    let _inside = Inside::new(fun.py())?;
     let residual = Callable::new(fun, args, "fun")?;
     let solver = solve(residual, Start::read(x0, "x0")?, callback, settings)?;
     match failure(&solver, "fun")? {

@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 use super::options::{Settings, expect_callable};
 use crate::kernels::broyden::inverse_jacobian::RankLimit;
 use crate::kernels::broyden::solver::{Ask, Broyden, Options, Stop};
-use crate::kernels::broyden::termination::Norms;
+use crate::kernels::broyden::termination::Sizes;
 use crate::linalg::norm::max_norm;
-use crate::python::arrays::{self, Entry, as_array, describe};
+use crate::python::arrays::{self, Entry, as_array};
+use crate::python::call::call;
 use crate::python::lapack;
 use crate::python::numbers::real;
 use crate::python::results::optimize_result;
@@ -65,7 +66,7 @@ impl Beginning {
         let start = self.narrowed::<T>();
         let mut residual = Vec::new();
         arrays::read::<T>(first, name, &mut residual)?;
-        expect_count(residual.len(), &self.unknowns, first, name)?;
+        self.unknowns.expect_count(residual.len(), first, name)?;
         let alpha = settings.alpha.map(|alpha| match alpha.im == 0.0 || T::COMPLEX {
             true => Ok(T::from_complex(alpha)),
             false => Err(PyTypeError::new_err("alpha is complex, but x and F(x) are real")),
@@ -207,17 +208,18 @@ impl<T: Entry> Iteration<T> {
         match &self.norm {
             Some(norm) => {
                 let values = self.unknowns.vector(py, values)?;
-                real(&norm.bind(py).call1((values,))?, "tol_norm: the result")
+                let size = call(norm.bind(py), (values,))?;
+                real(&size, "tol_norm: the result")
             }
             None => Ok(max_norm(values)),
         }
     }
 
-    fn measure(&self, py: Python<'_>, residual: &[T], point: &[T], step: &[T]) -> PyResult<Norms> {
+    fn measure(&self, py: Python<'_>, residual: &[T], point: &[T], step: &[T]) -> PyResult<Sizes> {
         // Before there is a direction, SciPy measures a vector of infinities.
         let first = vec![T::of(f64::INFINITY); point.len()];
         let step = if step.is_empty() { &first } else { step };
-        Ok(Norms {
+        Ok(Sizes {
             residual: self.norm_of(py, residual)?,
             point: self.norm_of(py, point)?,
             step: self.norm_of(py, step)?,
@@ -258,9 +260,9 @@ impl<T: Entry> Session for Iteration<T> {
                 Ask::Report if self.reported => return Ok(Next::Work),
                 Ask::Report => return Ok(Next::Report),
                 Ask::Done(_) => return Ok(Next::Nothing),
-                Ask::Norms { residual, point, step } => {
-                    let norms = self.measure(py, residual, point, step)?;
-                    self.kernel.tell_norms(norms);
+                Ask::Sizes { residual, point, step } => {
+                    let sizes = self.measure(py, residual, point, step)?;
+                    self.kernel.tell_sizes(sizes);
                 }
             }
         }
@@ -290,7 +292,7 @@ impl<T: Entry> Session for Iteration<T> {
             }
             residual.len()
         })?;
-        expect_count(count, &self.unknowns, value, name)?;
+        self.unknowns.expect_count(count, value, name)?;
         self.evaluations += 1;
         Ok(None)
     }
@@ -363,7 +365,7 @@ impl<T: Entry> Session for Iteration<T> {
         let stop = self.ended();
         let (status, message) = match stop {
             Some(Stop::Converged) => (1, "A solution was found at the specified tolerance.".into()),
-            Some(Stop::Interrupted) => (3, "Stopped by the callback.".into()),
+            Some(Stop::Interrupted) => (3, "Stopped by the caller.".into()),
             Some(Stop::NonFiniteResidual) => (-1, self.fault().unwrap_or_default()),
             Some(Stop::NonFiniteStep) => (-2, self.fault().unwrap_or_default()),
             Some(Stop::ZeroStep) => (-3, self.fault().unwrap_or_default()),
@@ -419,23 +421,6 @@ fn figures(
         step_length,
         trust_radius: f64::NAN,
     }
-}
-
-fn expect_count(
-    count: usize,
-    unknowns: &Unknowns,
-    returned: &Bound<'_, PyAny>,
-    name: &str,
-) -> PyResult<()> {
-    let expected = unknowns.count();
-    if count == expected {
-        return Ok(());
-    }
-    Err(PyValueError::new_err(format!(
-        "{name}: expected {expected} values, one for each element of {}, got {count} ({})",
-        unknowns.name,
-        describe(returned)
-    )))
 }
 
 /// A session from bytes; `norm` is the user's norm, if the solver had one.

@@ -15,6 +15,7 @@ use crate::python::callable::{Callable, unpack};
 use crate::python::lapack;
 use crate::python::numbers::real;
 use crate::python::options::{given, refuse_unknown};
+use crate::python::presence::Inside;
 use crate::python::root::jacobian::named_rule;
 use crate::python::solver::Solver;
 use crate::python::solver::approximation::Rule;
@@ -197,6 +198,7 @@ pub fn lsqtr<'py>(
     keywords: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = fun.py();
+    let _inside = Inside::new(py)?;
     let verbose = given(keywords, intern!(py, "verbose"))?;
     let args = unpack(args)?;
     let residual = Callable::new(fun, &args, "fun")?;

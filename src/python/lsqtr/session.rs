@@ -19,7 +19,7 @@ use crate::python::arrays::{self, describe};
 use crate::python::lapack;
 use crate::python::results::optimize_result;
 use crate::python::root::jacobian::expect_memory;
-use crate::python::solver::approximation::{Approximation, Rule};
+use crate::python::solver::approximation::{Rule, Source, Way};
 use crate::python::solver::errand::is_long;
 use crate::python::solver::saving;
 use crate::python::solver::session::{Figures, Next, Session};
@@ -48,11 +48,7 @@ pub struct Iteration {
 struct State {
     unknowns: Unknowns,
     kernel: LeastSquares,
-    /// How the Jacobian is approximated; None where it is asked for.
-    rule: Option<Rule>,
-    distances: Distances,
-    /// The Jacobian in the making.
-    approximation: Option<Approximation<f64>>,
+    jacobian_source: Source<f64>,
     #[serde(with = "saved::vector")]
     first_residual: Vec<f64>,
     #[serde(with = "saved::vectors")]
@@ -74,10 +70,8 @@ impl Iteration {
     pub fn new(kernel: LeastSquares, unknowns: Unknowns, rule: Option<Rule>) -> Self {
         let state = State {
             unknowns,
-            rule,
-            distances: Distances::from_start(kernel.start(), None),
+            jacobian_source: Source::new(rule, Distances::from_start(kernel.start(), None)),
             kernel,
-            approximation: None,
             first_residual: Vec::new(),
             points: Vec::new(),
             radii: Vec::new(),
@@ -85,23 +79,17 @@ impl Iteration {
         Iteration { state, jacobian: None, buffer: Vec::new() }
     }
 
-    /// Begins to approximate the Jacobian, or tells the one that is complete.
-    fn approximate(&mut self, py: Python<'_>, rule: Rule) -> PyResult<()> {
-        let State { kernel, distances, approximation, .. } = &mut self.state;
-        match approximation.take_if(|approximation| approximation.complete()) {
-            Some(complete) => {
-                let jacobian = complete.into_jacobian();
-                kernel.tell_jacobian(jacobian.view());
-                self.jacobian = Some(jacobian.to_pyarray(py).into_any().unbind());
-            }
-            None => {
-                let (point, residual) = (kernel.point(), kernel.residual());
-                expect_room(residual.len(), point.len(), kernel.jacobians())?;
-                let bounds = Some(&kernel.options().bounds);
-                *approximation = Some(Approximation::new(rule, point, residual, distances, bounds));
-            }
-        }
+    fn begin_approximation(&mut self) -> PyResult<()> {
+        let State { kernel, jacobian_source, .. } = &mut self.state;
+        let (point, residual) = (kernel.point(), kernel.residual());
+        expect_room(residual.len(), point.len(), kernel.jacobians())?;
+        jacobian_source.begin(point, residual, Some(&kernel.options().bounds));
         Ok(())
+    }
+
+    fn tell_approximation(&mut self, py: Python<'_>, jacobian: &Array2<f64>) {
+        self.state.kernel.tell_jacobian(jacobian.view());
+        self.jacobian = Some(jacobian.to_pyarray(py).into_any().unbind());
     }
 
     fn step(&mut self, py: Python<'_>) {
@@ -199,12 +187,11 @@ impl Session for Iteration {
                 Ask::Done(_) => return Ok(Next::Nothing),
                 Ask::Step if self.step_is_long() => return Ok(Next::Work),
                 Ask::Step => self.step(py),
-                Ask::Jacobian => match (self.state.rule, &self.state.approximation) {
-                    (None, _) => return Ok(Next::Jacobian),
-                    (_, Some(approximation)) if !approximation.complete() => {
-                        return Ok(Next::Residual);
-                    }
-                    (Some(rule), _) => self.approximate(py, rule)?,
+                Ask::Jacobian => match self.state.jacobian_source.way() {
+                    Way::Jacobian => return Ok(Next::Jacobian),
+                    Way::Residual => return Ok(Next::Residual),
+                    Way::Begin => self.begin_approximation()?,
+                    Way::Complete(jacobian) => self.tell_approximation(py, &jacobian),
                 },
             }
         }
@@ -215,8 +202,8 @@ impl Session for Iteration {
     }
 
     fn question<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let State { kernel, unknowns, approximation, .. } = &self.state;
-        match (kernel.ask(), approximation) {
+        let State { kernel, unknowns, jacobian_source, .. } = &mut self.state;
+        match (kernel.ask(), jacobian_source.in_the_making()) {
             (Ask::Residual(x), _) => unknowns.point(py, x),
             (_, Some(approximation)) => approximation.question(py, unknowns),
             _ => self.point(py),
@@ -229,7 +216,7 @@ impl Session for Iteration {
         name: &str,
     ) -> PyResult<Option<Box<dyn Session>>> {
         let expected = self.state.kernel.residual().len();
-        if let Some(approximation) = &mut self.state.approximation {
+        if let Some(approximation) = self.state.jacobian_source.in_the_making() {
             approximation
                 .answer(value, name, |count| expect_count(count, expected, name, value))?;
         } else if matches!(self.state.kernel.ask(), Ask::Jacobian) {
@@ -260,7 +247,7 @@ impl Session for Iteration {
             ));
         }
         if matches!(self.state.kernel.ask(), Ask::Jacobian) {
-            self.state.approximation = None;
+            self.state.jacobian_source.abandon();
             self.jacobian = None;
         }
         self.state.kernel.interrupt();
@@ -310,7 +297,7 @@ impl Session for Iteration {
 
     fn print(&mut self, py: Python<'_>, verbosity: f64) -> PyResult<()> {
         let kernel = &self.state.kernel;
-        let first = self.state.radii.is_empty();
+        let first = kernel.iterations() == 0;
         if verbosity <= 1.0 {
             return Ok(());
         }
@@ -419,12 +406,9 @@ pub fn load(py: Python<'_>, data: &[u8]) -> PyResult<Box<dyn Session>> {
     let Saved { mut state, jacobian }: Saved<State> = saved.state().map_err(saving::refuse)?;
     let (rows, unknowns) = (state.kernel.residual().len(), state.kernel.point().len());
     let asks_for_jacobian = matches!(state.kernel.ask(), Ask::Jacobian);
-    let approximation = state.approximation.as_ref();
     let fits = state.kernel.fits()
         && state.unknowns.fits(unknowns)
-        && state.distances.fits(unknowns)
-        && approximation.is_none_or(|a| asks_for_jacobian && a.fits(unknowns, rows))
-        && (approximation.is_none() || state.rule.is_some())
+        && state.jacobian_source.fits(unknowns, rows, asks_for_jacobian)
         && jacobian.as_ref().is_none_or(|jacobian| jacobian.0.dim() == (rows, unknowns))
         && state.points.iter().all(|point| point.len() == unknowns);
     if !fits {

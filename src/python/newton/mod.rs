@@ -11,8 +11,10 @@ use ndarray_linalg::c64;
 use numpy::{PyUntypedArray, PyUntypedArrayMethods};
 
 use super::arrays::{as_array, describe};
+use super::call::{call, import};
 use super::callable::{Callable, unpack};
 use super::numbers::{self, Kind, count, real};
+use super::presence::Inside;
 use super::text::formatted;
 use crate::kernels::newton::scalar::Precision;
 
@@ -55,6 +57,7 @@ pub fn newton<'py>(
     full_output: &Bound<'py, PyAny>,
     disp: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    let _inside = Inside::new(x0.py())?;
     let options = Options {
         tol: real(tol, "tol")?,
         rtol: real(rtol, "rtol")?,
@@ -85,20 +88,10 @@ pub fn newton<'py>(
         Start::One(start) => scalar::solve(x0.py(), &mut functions, start, &options),
         Start::Many(kind) => elementwise::solve(&mut functions, x0, kind, &options),
         Start::NotOurs => {
-            let scipy = x0.py().import("scipy.optimize")?.getattr("newton")?;
-            scipy.call1((
-                func,
-                x0,
-                fprime,
-                args,
-                tol,
-                maxiter,
-                fprime2,
-                x1,
-                rtol,
-                full_output,
-                disp,
-            ))
+            let scipy = import(x0.py(), "scipy.optimize")?.getattr("newton")?;
+            let arguments =
+                (func, x0, fprime, args, tol, maxiter, fprime2, x1, rtol, full_output, disp);
+            call(&scipy, arguments)
         }
     }
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::kernels::differences::Scheme;
 use crate::linalg::lu::LARGEST_ORDER;
 use crate::python::arrays::{self, Entry, describe};
+use crate::python::call::{call, import};
 use crate::python::solver::approximation::Rule;
 use crate::python::solver::saving;
 use crate::saved;
@@ -159,7 +160,7 @@ impl<T: Entry> SavedJacobian<T> {
                     PyArray1::from_vec(py, starts),
                 );
                 let keywords = [("shape", (order, order))].into_py_dict(py)?;
-                let class = py.import("scipy.sparse")?.getattr("csc_array")?;
+                let class = import(py, "scipy.sparse")?.getattr("csc_array")?;
                 let matrix = class.call((parts,), Some(&keywords))?;
                 Ok(Returned::Sparse(Sparse::read::<T>(&matrix, "data", order)?))
             }
@@ -195,7 +196,7 @@ fn wrong_shape(object: &Bound<'_, PyAny>, name: &str, order: usize) -> PyErr {
 impl Sparse {
     fn read<T: Entry>(object: &Bound<'_, PyAny>, name: &str, order: usize) -> PyResult<Self> {
         let py = object.py();
-        let columns = object.call_method0(intern!(py, "tocsc"))?;
+        let columns = call(&object.getattr(intern!(py, "tocsc"))?, ())?;
         let shape: Vec<usize> = columns.getattr(intern!(py, "shape"))?.extract()?;
         if shape != [order, order] {
             return Err(wrong_shape(object, name, order));
@@ -211,9 +212,9 @@ impl Sparse {
             }
         }
         // SciPy's routines trust the indices; this checks them.
-        columns.call_method1(intern!(py, "check_format"), (true,))?;
+        call(&columns.getattr(intern!(py, "check_format"))?, (true,))?;
         // `astype` copies, so that what the user does to their matrix later is not seen here.
-        let matrix = columns.call_method1(intern!(py, "astype"), (T::get_dtype(py),))?;
+        let matrix = call(&columns.getattr(intern!(py, "astype"))?, (T::get_dtype(py),))?;
         Ok(Sparse { matrix: matrix.unbind(), factors: None })
     }
 
@@ -240,7 +241,7 @@ impl Sparse {
         };
         let rhs = arrays::to_python(py, rhs, &[rhs.len()]);
         let mut solution = Vec::new();
-        arrays::read(&factors.call_method1("solve", (rhs,))?, "jac", &mut solution)?;
+        arrays::read(&call(&factors.getattr("solve")?, (rhs,))?, "jac", &mut solution)?;
         Ok(Some(solution))
     }
 
@@ -257,7 +258,7 @@ impl Sparse {
     }
 
     fn factor<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let module = py.import("scipy.sparse.linalg")?;
-        module.getattr("splu")?.call1((&self.matrix,))
+        let module = import(py, "scipy.sparse.linalg")?;
+        call(&module.getattr("splu")?, (&self.matrix,))
     }
 }

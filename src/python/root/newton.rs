@@ -12,6 +12,7 @@ use crate::python::arrays::Entry;
 use crate::python::callable::Callable;
 use crate::python::lapack;
 use crate::python::options::refuse_unknown;
+use crate::python::presence::Inside;
 use crate::python::solver::approximation::Rule;
 use crate::python::solver::functions::{Callbacks, Functions, Jacobians};
 use crate::python::solver::session::Session;
@@ -179,6 +180,7 @@ pub fn root_newton<'py>(
     options: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = fun.py();
+    let _inside = Inside::new(py)?;
     let start = Start::read(x0, "x0")?;
     let residual = Callable::new(fun, args, "fun")?;
     let (rule, jacobians) = match Source::read(jac)? {

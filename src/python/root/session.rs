@@ -1,7 +1,7 @@
 //! The kernel of Newton's method for systems, for Python values.
 
 use ndarray::{Dimension, IxDyn};
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -12,10 +12,10 @@ use crate::kernels::differences::Distances;
 use crate::kernels::newton::system::{Ask, Options, Stop, System};
 use crate::linalg::lapack::Lapack;
 use crate::linalg::norm::max_norm;
-use crate::python::arrays::{self, Entry, describe};
+use crate::python::arrays::{self, Entry};
 use crate::python::lapack;
 use crate::python::results::optimize_result;
-use crate::python::solver::approximation::{Approximation, Rule};
+use crate::python::solver::approximation::{Rule, Source, Way};
 use crate::python::solver::errand::is_long;
 use crate::python::solver::saving;
 use crate::python::solver::session::{Figures, Next, Session};
@@ -43,11 +43,7 @@ pub struct Iteration<T: Entry> {
 struct State<T: Entry> {
     unknowns: Unknowns,
     kernel: System<T>,
-    /// How the Jacobian is approximated; None where it is asked for.
-    rule: Option<Rule>,
-    distances: Distances,
-    /// The Jacobian in the making.
-    approximation: Option<Approximation<T>>,
+    jacobian_source: Source<T>,
     /// The shape in which the residual comes.
     residual_shape: Vec<usize>,
     #[serde(with = "saved::count")]
@@ -65,11 +61,9 @@ impl<T: Entry> Iteration<T> {
         options: Options,
     ) -> Self {
         let state = State {
-            distances: Distances::from_start(&start, relative_step),
+            jacobian_source: Source::new(rule, Distances::from_start(&start, relative_step)),
             kernel: System::new(start, options),
             unknowns,
-            rule,
-            approximation: None,
             residual_shape: Vec::new(),
             evaluations: 0,
             jacobians: 0,
@@ -77,20 +71,13 @@ impl<T: Entry> Iteration<T> {
         Iteration { state, jacobian: None, unfactored: None }
     }
 
-    /// Begins to approximate the Jacobian, or tells the one that is complete.
-    fn approximate(&mut self, py: Python<'_>, rule: Rule) -> PyResult<()> {
-        let State { kernel, distances, approximation, .. } = &mut self.state;
-        match approximation.take_if(|approximation| approximation.complete()) {
-            Some(complete) => self.tell_jacobian(py, Returned::Dense(complete.into_jacobian())),
-            None => {
-                refuse_large_order::<T>(kernel.point().len())?;
-                let (point, residual) = (kernel.point(), kernel.residual());
-                *approximation = Some(Approximation::new(rule, point, residual, distances, None));
-                // The last one is not needed any more, and its memory may be.
-                self.jacobian = None;
-                Ok(())
-            }
-        }
+    fn begin_approximation(&mut self) -> PyResult<()> {
+        let State { kernel, jacobian_source, .. } = &mut self.state;
+        refuse_large_order::<T>(kernel.point().len())?;
+        jacobian_source.begin(kernel.point(), kernel.residual(), None);
+        // The last one is not needed any more, and its memory may be.
+        self.jacobian = None;
+        Ok(())
     }
 
     fn tell_jacobian(&mut self, py: Python<'_>, jacobian: Returned<T>) -> PyResult<()> {
@@ -131,17 +118,6 @@ impl<T: Entry> Iteration<T> {
         }
         Ok(())
     }
-
-    fn expect_count(&self, value: &Bound<'_, PyAny>, count: usize, name: &str) -> PyResult<()> {
-        let expected = self.state.unknowns.count();
-        if count == expected {
-            return Ok(());
-        }
-        Err(PyValueError::new_err(format!(
-            "{name}: expected {expected} values, one for each element of x0, got {count} ({})",
-            describe(value)
-        )))
-    }
 }
 
 impl<T: Entry> Session for Iteration<T> {
@@ -155,12 +131,13 @@ impl<T: Entry> Session for Iteration<T> {
                 Ask::Report => return Ok(Next::Report),
                 Ask::Done(_) => return Ok(Next::Nothing),
                 Ask::Solution(_) => self.solve_sparse(py)?,
-                Ask::Jacobian => match (self.state.rule, &self.state.approximation) {
-                    (None, _) => return Ok(Next::Jacobian),
-                    (_, Some(approximation)) if !approximation.complete() => {
-                        return Ok(Next::Residual);
+                Ask::Jacobian => match self.state.jacobian_source.way() {
+                    Way::Jacobian => return Ok(Next::Jacobian),
+                    Way::Residual => return Ok(Next::Residual),
+                    Way::Begin => self.begin_approximation()?,
+                    Way::Complete(jacobian) => {
+                        self.tell_jacobian(py, Returned::Dense(jacobian))?;
                     }
-                    (Some(rule), _) => self.approximate(py, rule)?,
                 },
             }
         }
@@ -176,8 +153,8 @@ impl<T: Entry> Session for Iteration<T> {
     }
 
     fn question<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let State { kernel, unknowns, approximation, .. } = &self.state;
-        match (kernel.ask(), approximation) {
+        let State { kernel, unknowns, jacobian_source, .. } = &mut self.state;
+        match (kernel.ask(), jacobian_source.in_the_making()) {
             (Ask::Residual(x), _) => unknowns.point(py, x),
             (_, Some(approximation)) => approximation.question(py, unknowns),
             _ => self.point(py),
@@ -189,11 +166,10 @@ impl<T: Entry> Session for Iteration<T> {
         value: &Bound<'_, PyAny>,
         name: &str,
     ) -> PyResult<Option<Box<dyn Session>>> {
-        if let Some(mut approximation) = self.state.approximation.take() {
-            let told =
-                approximation.answer(value, name, |count| self.expect_count(value, count, name));
-            self.state.approximation = Some(approximation);
-            told?;
+        let State { unknowns, jacobian_source, .. } = &mut self.state;
+        if let Some(approximation) = jacobian_source.in_the_making() {
+            let expect_count = |count| unknowns.expect_count(count, value, name);
+            approximation.answer(value, name, expect_count)?;
             self.state.evaluations += 1;
         } else if matches!(self.state.kernel.ask(), Ask::Jacobian) {
             let shapes = (self.state.residual_shape.as_slice(), self.state.unknowns.shape());
@@ -202,7 +178,7 @@ impl<T: Entry> Session for Iteration<T> {
         } else {
             let mut residual = Vec::new();
             let shape: IxDyn = arrays::read(value, name, &mut residual)?;
-            self.expect_count(value, residual.len(), name)?;
+            self.state.unknowns.expect_count(residual.len(), value, name)?;
             self.state.residual_shape = shape.slice().to_vec();
             self.state.kernel.tell_residual(&residual);
             self.state.evaluations += 1;
@@ -225,7 +201,7 @@ impl<T: Entry> Session for Iteration<T> {
                 "stop() comes too early: no residual is known yet",
             ));
         }
-        self.state.approximation = None;
+        self.state.jacobian_source.abandon();
         self.state.kernel.interrupt();
         Ok(())
     }
@@ -317,15 +293,12 @@ pub fn load<T: Entry>(
     let unknowns = state.kernel.residual().len();
     let kept = matches!(jacobian, Some(SavedJacobian::Sparse { .. }));
     let asks_for_jacobian = matches!(state.kernel.ask(), Ask::Jacobian);
-    let approximation = state.approximation.as_ref();
     let shape = Unknowns::with_shape(&state.residual_shape);
     let untouched = state.kernel.is_untouched() && state.evaluations == 0;
     let fits = state.kernel.fits()
         && state.unknowns.fits(unknowns)
         && (shape.fits(unknowns) || untouched)
-        && state.distances.fits(unknowns)
-        && approximation.is_none_or(|a| asks_for_jacobian && a.fits(unknowns, unknowns))
-        && (approximation.is_none() || state.rule.is_some())
+        && state.jacobian_source.fits(unknowns, unknowns, asks_for_jacobian)
         && (kept || !state.kernel.needs_kept_jacobian());
     if !fits {
         return Err(saving::inconsistent());
@@ -368,6 +341,6 @@ fn message<T: Entry>(stop: Stop, iterations: u64, residual: &[T]) -> String {
              {largest:.3e}): x is near a local minimum of its norm, the residual is lost in \
              rounding errors, or the Jacobian is wrong."
         ),
-        Stop::Interrupted => format!("Stopped by the callback after {iterations} iterations."),
+        Stop::Interrupted => format!("Stopped by the caller after {iterations} iterations."),
     }
 }

@@ -28,7 +28,68 @@ impl Rule {
     }
 }
 
-/// An approximation in the making.
+/// Where Jacobians come from: from the user, or by a rule from values of the residual.
+#[derive(Deserialize, Serialize)]
+#[serde(bound = "T: Entry")]
+pub struct Source<T: Entry> {
+    /// None where the user is asked for Jacobians.
+    rule: Option<Rule>,
+    distances: Distances,
+    in_the_making: Option<Approximation<T>>,
+}
+
+/// How a source gets to the Jacobian that is wanted.
+pub enum Way<T> {
+    /// By asking the user for it.
+    Jacobian,
+    /// By asking the user for a residual.
+    Residual,
+    /// By beginning an approximation.
+    Begin,
+    /// It is complete.
+    Complete(Array2<T>),
+}
+
+impl<T: Entry> Source<T> {
+    pub fn new(rule: Option<Rule>, distances: Distances) -> Self {
+        Source { rule, distances, in_the_making: None }
+    }
+
+    pub fn way(&mut self) -> Way<T> {
+        match self.in_the_making.take_if(|approximation| approximation.complete()) {
+            Some(complete) => Way::Complete(complete.into_jacobian()),
+            None if self.in_the_making.is_some() => Way::Residual,
+            None if self.rule.is_some() => Way::Begin,
+            None => Way::Jacobian,
+        }
+    }
+
+    /// Begins to approximate the Jacobian at a point, staying within the bounds.
+    pub fn begin(&mut self, point: &[T], residual: &[T], bounds: Option<&Bounds>) {
+        self.in_the_making = self
+            .rule
+            .map(|rule| Approximation::new(rule, point, residual, &self.distances, bounds));
+    }
+
+    pub fn in_the_making(&mut self) -> Option<&mut Approximation<T>> {
+        self.in_the_making.as_mut()
+    }
+
+    pub fn abandon(&mut self) {
+        self.in_the_making = None;
+    }
+
+    /// Whether the parts have the sizes that go together; those of saved state may not. An
+    /// approximation can be there only where the kernel `awaits` one.
+    pub fn fits(&self, unknowns: usize, equations: usize, awaits: bool) -> bool {
+        let fits = |approximation: &Approximation<T>| {
+            awaits && self.rule.is_some() && approximation.fits(unknowns, equations)
+        };
+        self.distances.fits(unknowns) && self.in_the_making.as_ref().is_none_or(fits)
+    }
+}
+
+/// An approximation in the making; residuals are what it asks for.
 #[derive(Deserialize, Serialize)]
 #[serde(bound = "T: Entry")]
 pub enum Approximation<T: Entry> {
@@ -37,7 +98,7 @@ pub enum Approximation<T: Entry> {
 }
 
 impl<T: Entry> Approximation<T> {
-    pub fn new(
+    fn new(
         rule: Rule,
         point: &[T],
         residual: &[T],
@@ -58,7 +119,7 @@ impl<T: Entry> Approximation<T> {
         }
     }
 
-    pub fn complete(&self) -> bool {
+    fn complete(&self) -> bool {
         match self {
             Approximation::Differences(differences) => differences.ask().is_none(),
             Approximation::ComplexStep(step) => step.ask().is_none(),
@@ -103,15 +164,14 @@ impl<T: Entry> Approximation<T> {
         Ok(())
     }
 
-    pub fn into_jacobian(self) -> Array2<T> {
+    fn into_jacobian(self) -> Array2<T> {
         match self {
             Approximation::Differences(differences) => differences.into_jacobian(),
             Approximation::ComplexStep(step) => step.into_jacobian(),
         }
     }
 
-    /// Whether the parts have the sizes that go together; those of saved state may not.
-    pub fn fits(&self, unknowns: usize, equations: usize) -> bool {
+    fn fits(&self, unknowns: usize, equations: usize) -> bool {
         !self.complete()
             && match self {
                 Approximation::Differences(differences) => differences.fits(unknowns, equations),

@@ -4,11 +4,12 @@ use pyo3::exceptions::{PyStopIteration, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyList, PyTuple};
+use pyo3::types::{PyList, PyString, PyTuple, PyType};
 
 use super::Solver;
 use super::session::Next;
 use crate::python::arrays::describe;
+use crate::python::call::call;
 use crate::python::callable::Callable;
 
 /// Where Jacobians come from, if the solver asks for them.
@@ -67,7 +68,7 @@ impl<'py> Callbacks<'py> {
         for callback in &mut self.callbacks {
             let answer = match callback {
                 Callback::Observer(observer) => {
-                    observer.call_method1(intern!(py, "iterated"), (solver,)).map(|_| None)
+                    tell(observer, intern!(py, "iterated"), solver).map(|()| None)
                 }
                 Callback::Plain(function) => {
                     let arguments = Solver::hold(solver)?.session()?.for_callback(py)?;
@@ -89,13 +90,22 @@ impl<'py> Callbacks<'py> {
 
     /// Tells the observers what has happened.
     fn notify(&self, solver: &Bound<'py, Solver>, method: &str) -> PyResult<()> {
+        let method = PyString::new(solver.py(), method);
         for callback in &self.callbacks {
             if let Callback::Observer(observer) = callback {
-                observer.call_method1(method, (solver,))?;
+                tell(observer, &method, solver)?;
             }
         }
         Ok(())
     }
+}
+
+fn tell(
+    observer: &Bound<'_, PyAny>,
+    method: &Bound<'_, PyString>,
+    solver: &Bound<'_, Solver>,
+) -> PyResult<()> {
+    call(&observer.getattr(method)?, (solver,)).map(|_| ())
 }
 
 fn read_callback<'py>(
@@ -107,6 +117,14 @@ fn read_callback<'py>(
         OBSERVER.import(callback.py(), "raphson._observer", "Observer")?;
     if callback.is_instance(observer)? {
         return Ok(Callback::Observer(callback.clone()));
+    }
+    if let Ok(class) = callback.cast::<PyType>()
+        && class.is_subclass(observer)?
+    {
+        let name = class.name()?;
+        return Err(PyTypeError::new_err(format!(
+            "callback is the class {name}; pass an instance of it, as in callback={name}()"
+        )));
     }
     Ok(Callback::Plain(Callable::new(callback, arguments, "callback")?))
 }
@@ -147,11 +165,10 @@ impl<'py> Functions<'py> {
                 Next::Report => {
                     let stop = self.callbacks.iterated(solver)?;
                     let mut held = Solver::hold(solver)?;
-                    let session = held.session()?;
                     if self.verbosity > 0.0 {
-                        session.print(py, self.verbosity)?;
+                        held.session()?.print(py, self.verbosity)?;
                     }
-                    session.reported(py, stop)?;
+                    held.reported(py, stop)?;
                 }
                 next => {
                     let known = matches!(
@@ -204,9 +221,10 @@ impl<'py> Functions<'py> {
                 };
                 Ok((jacobian, "fun (the Jacobian)"))
             }
-            Jacobians::None => {
-                Err(PyTypeError::new_err("jac is missing: this solver asks for the Jacobian"))
-            }
+            Jacobians::None => Err(PyTypeError::new_err(
+                "jac is missing: pass it to solve(fun, jac), or make the solver with \
+                     jac='2-point'",
+            )),
         }
     }
 }

@@ -14,9 +14,11 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyTuple};
 
+use crate::python::call::call;
 use crate::python::callable::{Callable, unpack};
 use crate::python::numbers::real;
-use errand::{Errand, sees_signals};
+use crate::python::presence::{Inside, Presence, in_main_thread};
+use errand::Errand;
 use functions::{Callbacks, Functions, Jacobians};
 use session::{Figures, Next, Session};
 
@@ -88,11 +90,14 @@ impl Solver {
     }
 
     fn advance(&mut self, py: Python<'_>) -> PyResult<Next> {
+        let _inside = Inside::new(py)?;
         loop {
             let session = self.session()?;
             match session.advance(py)? {
-                Next::Work if sees_signals(py)? => {
-                    self.away = self.session.take().map(|session| Errand::start(py, session));
+                Next::Work if in_main_thread(py)? => {
+                    let presence = Presence::new(py)?;
+                    let session = self.session.take();
+                    self.away = session.map(|session| Errand::start(py, session, presence));
                     self.await_session(py)?;
                 }
                 Next::Work => py.detach(|| session.work()),
@@ -128,6 +133,24 @@ impl Solver {
                 next => return Ok(next),
             }
         }
+    }
+
+    /// A report has been made. Whoever saw it may have gone on already, by asking what comes next.
+    fn reported(&mut self, py: Python<'_>, stop: bool) -> PyResult<()> {
+        match self.advance(py)? {
+            Next::Report => self.session()?.reported(py, stop),
+            Next::Nothing => Ok(()),
+            _ if stop => self.end(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends the solve at the current iterate, whatever it has asked for.
+    fn end(&mut self) -> PyResult<()> {
+        self.session()?.stop()?;
+        self.asked = false;
+        self.told += 1;
+        Ok(())
     }
 
     pub fn figures(solver: &Bound<'_, Self>) -> PyResult<Figures> {
@@ -169,7 +192,7 @@ impl Solver {
         solver.asked = true;
         drop(solver);
         let question: &Bound<'_, PyAny> = QUESTION.import(py, "raphson._results", "Question")?;
-        question.call1((what, x))
+        call(question, (what, x))
     }
 
     /// Tells the value that was asked for, and computes up to the next question.
@@ -214,13 +237,10 @@ impl Solver {
     ///     If no residual is known yet.
     fn stop(slf: &Bound<'_, Self>) -> PyResult<()> {
         let mut solver = Self::hold(slf)?;
-        if solver.settle(slf.py())? == Next::Nothing {
-            return Ok(());
+        match solver.settle(slf.py())? {
+            Next::Nothing => Ok(()),
+            _ => solver.end(),
         }
-        solver.session()?.stop()?;
-        solver.asked = false;
-        solver.told += 1;
-        Ok(())
     }
 
     /// Answer the solver with functions until it is done.
@@ -252,6 +272,7 @@ impl Solver {
         verbose: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
+        let _inside = Inside::new(py)?;
         let truth_stops = Self::hold(slf)?.truth_stops;
         let args = args.map_or(Ok(PyTuple::empty(py)), unpack)?;
         let for_callback = if truth_stops { args.clone() } else { PyTuple::empty(py) };
