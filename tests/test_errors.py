@@ -131,6 +131,55 @@ BAD_INPUT = {
         "line_search must be 'armijo' or None, got 'wolfe'",
     ),
     "root: diff_step": (root, {"options": {"diff_step": 0}}, ValueError, "diff_step must be pos"),
+    **{
+        f"root: broyden1: {name}": (
+            root,
+            {"method": "broyden1", **arguments},
+            TypeError,
+            rf"^{name}: expected an? \w+, got str",
+        )
+        for name, arguments in {
+            "tol": {"tol": "x"},
+            **{
+                name: {"options": {name: "x"}}
+                for name in ("fatol", "ftol", "xatol", "xtol", "nit", "maxiter")
+            },
+        }.items()
+    },
+    # Text that has no UTF-8.
+    "root: option of half a character": (
+        root,
+        {"options": {"\ud800": 1}},
+        ValueError,
+        "unknown option '.+'; method 'newton' has",
+    ),
+    "lsqtr: x_scale of half a character": (
+        raphson.lsqtr,
+        {"fun": lambda x: x, "x0": [1.0], "jac": "2-point", "x_scale": "\ud800"},
+        ValueError,
+        "x_scale should be one of 'jac', 'auto'",
+    ),
+    "lsqtr: option of half a character": (
+        raphson.lsqtr,
+        {"fun": lambda x: x, "x0": [1.0], "jac": "2-point", "options": {"\ud800": 1}},
+        ValueError,
+        "Unknown options",
+    ),
+    **{
+        f"{solver.__name__}: option of half a character": (
+            solver,
+            {"xin" if solver is raphson.Broyden1 else "x0": [1.0], "\ud800": 1},
+            TypeError,
+            "unexpected keyword argument",
+        )
+        for solver in (raphson.Broyden1, raphson.NewtonSystem, raphson.LeastSquares)
+    },
+    "root: callback class": (
+        root,
+        {"callback": raphson.Monitor},
+        TypeError,
+        r"callback is the class Monitor; pass an instance of it, as in callback=Monitor\(\)",
+    ),
     "root: values": (
         root,
         {"fun": lambda x: [1.0]},

@@ -544,8 +544,8 @@ import os, signal
 import numpy as np
 import raphson
 
-a = np.random.default_rng(1).normal(size=(1200, 500))
-solver = raphson.LeastSquares(np.zeros(500), maxiter=1, options={"tr_method": "svd"})
+a = np.random.default_rng(1).normal(size=(1000, 400))
+solver = raphson.LeastSquares(np.zeros(400), maxiter=1, options={"tr_method": "svd"})
 
 def interrupt(*_):
     raise InterruptedError
@@ -561,7 +561,7 @@ except InterruptedError:
 child = os.fork()
 # The fork has waited for the step, and both go on with it.
 x = solver.solve(lambda x: a @ x - 1, lambda x: a).x
-honest = raphson.LeastSquares(np.zeros(500), maxiter=1, options={"tr_method": "svd"})
+honest = raphson.LeastSquares(np.zeros(400), maxiter=1, options={"tr_method": "svd"})
 assert np.array_equal(x, honest.solve(lambda x: a @ x - 1, lambda x: a).x)
 if child == 0:
     os._exit(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from math import inf
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
 from raphson import _core
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
     from raphson._observer import Callback
 
-# What the options of SciPy's root(method='broyden1') are called in broyden1.
-_BROYDEN1_SETTINGS = {
-    "nit": "iter",
-    "disp": "verbose",
-    "maxiter": "maxiter",
-    "ftol": "f_rtol",
-    "fatol": "f_tol",
-    "xtol": "x_rtol",
-    "xatol": "x_tol",
-    "tol_norm": "tol_norm",
-    "line_search": "line_search",
-}
+# The options of SciPy's root(method='broyden1'), beside jac_options.
+_BROYDEN1_OPTIONS = (
+    "nit",
+    "disp",
+    "maxiter",
+    "ftol",
+    "fatol",
+    "xtol",
+    "xatol",
+    "tol_norm",
+    "line_search",
+)
 
 
 def _as_dict(options: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
@@ -49,14 +49,16 @@ def _broyden1(
 
     given = _as_dict(options, "options")
     if tol is not None:
+        try:
+            isfinite(tol)
+        except TypeError:
+            raise TypeError(f"tol: expected a number, got {type(tol).__name__}") from None
         given = {"xtol": tol, "xatol": inf, "ftol": inf, "fatol": inf} | given
     settings = _as_dict(given.pop("jac_options", None), "jac_options")
     unknown = sorted(set(settings) - {"alpha", "reduction_method", "max_rank"})
     if unknown:
         raise TypeError(f"jac_options: unknown option {unknown[0]!r} for method 'broyden1'")
-    for name, setting in _BROYDEN1_SETTINGS.items():
-        if name in given:
-            settings[setting] = given.pop(name)
+    settings |= {name: given.pop(name) for name in _BROYDEN1_OPTIONS if name in given}
     if given:
         names = ", ".join(map(str, given))
         warnings.warn(f"Unknown solver options: {names}", OptimizeWarning, stacklevel=3)

@@ -34,8 +34,9 @@ pub fn at_least_one(value: &Bound<'_, PyAny>, name: &str) -> PyResult<u64> {
 /// Refuses what is not among the options of a class.
 pub fn refuse_unknown(options: &Bound<'_, PyDict>, names: &[&str], class: &str) -> PyResult<()> {
     for name in options.keys() {
-        let name: String = name.extract()?;
-        if !names.contains(&name.as_str()) {
+        let name = name.str()?;
+        let name = name.to_string_lossy();
+        if !names.contains(&&*name) {
             return Err(PyTypeError::new_err(format!(
                 "{class}() got an unexpected keyword argument '{name}'"
             )));

@@ -1,16 +1,18 @@
-//! Who is at work in a solve. The end of the process waits for them, and so do forks.
+//! Who is in a solve, and who computes, for forks and the end of the process to wait for.
 //!
-//! BLAS takes its memory down when the process ends, and its threads before it is forked, whether or
-//! not somebody computes with it; then there are crashes, or locks that nobody opens any more. So
-//! both wait until nobody is `Inside`, and whoever wants to come inside meanwhile waits until the
-//! fork is done, or sleeps until the process has ended. In a function of the user's, which may take
-//! forever, a thread is `Outside`.
+//! BLAS stops its threads before the process is forked, and takes its memory down when it ends,
+//! whether or not somebody computes with it; then there are locks that nobody opens any more, or
+//! crashes. So both wait for work that is done without the GIL (`detached`, and errands). It runs no
+//! Python, so it ends.
 //!
-//! What can be left at the end of the process are daemon threads, and a step that goes on after
-//! Ctrl-C.
+//! A daemon thread that comes back to an interpreter that is gone is ended by Python, which unwinds
+//! its stack, and what is dropped on the way needs the interpreter. So the end also waits until
+//! nobody is `Inside` a solve, and whoever wants to come inside then sleeps until the process has
+//! ended. In a function of the user's, which may take forever, a thread is `Outside` (`call.rs`).
+//! A thread that is inside may still wait for Python: for a lock, in a finalizer say. That is not
+//! waited for long.
 
 use std::cell::Cell;
-use std::mem::forget;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
@@ -18,94 +20,115 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{IntoPyDict, PyCFunction, PyDict, PyTuple};
 
+/// Threads that work without the GIL.
 static AT_WORK: AtomicUsize = AtomicUsize::new(0);
-/// The end has begun: only the main thread may come inside.
-static ENDING: AtomicBool = AtomicBool::new(false);
-/// How many threads are about to fork: nobody else may come inside.
+/// Threads that are inside.
+static INSIDE: AtomicUsize = AtomicUsize::new(0);
+/// Threads that are about to fork: no other begins to work.
 static FORKING: AtomicUsize = AtomicUsize::new(0);
+/// The end has begun: no thread but the main one comes inside.
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    static IS_INSIDE: Cell<bool> = const { Cell::new(false) };
+    static IS_FORKING: Cell<bool> = const { Cell::new(false) };
+}
 
 /// How often those who wait look again.
 const GLANCE: Duration = Duration::from_millis(1);
+/// How many times they do where Python may be what they wait for.
+const GLANCES: usize = 1_000;
 
-thread_local! {
-    /// This thread is inside, and counted.
-    static INSIDE: Cell<bool> = const { Cell::new(false) };
-    /// This thread is about to fork, and was inside or not.
-    static FORKS: Cell<Option<bool>> = const { Cell::new(None) };
-}
+/// Somebody at work without the GIL, in this thread or another.
+pub struct AtWork(());
 
-/// Somebody at work, in this thread or another.
-pub struct Presence(());
-
-impl Presence {
-    pub fn new(py: Python<'_>) -> PyResult<Self> {
-        register(py)?;
-        Ok(Self::counted(py))
-    }
-
-    fn counted(py: Python<'_>) -> Self {
-        loop {
+impl AtWork {
+    pub fn new(py: Python<'_>) -> Self {
+        for _ in 0..GLANCES {
             AT_WORK.fetch_add(1, SeqCst);
-            let presence = Presence(());
-            if ENDING.load(SeqCst) && !in_main_thread(py).unwrap_or(true) {
-                drop(presence);
-                py.detach(|| sleep_forever());
-            } else if FORKING.load(SeqCst) > 0 && FORKS.get().is_none() {
-                drop(presence);
-                py.detach(|| std::thread::sleep(GLANCE));
-            } else {
-                return presence;
+            if FORKING.load(SeqCst) == 0 || IS_FORKING.get() {
+                return AtWork(());
             }
+            AT_WORK.fetch_sub(1, SeqCst);
+            py.detach(|| std::thread::sleep(GLANCE));
         }
+        AT_WORK.fetch_add(1, SeqCst);
+        AtWork(())
     }
 }
 
-impl Drop for Presence {
+impl Drop for AtWork {
     fn drop(&mut self) {
         AT_WORK.fetch_sub(1, SeqCst);
     }
 }
 
-/// A thread that is in a solve, but in no function of the user's.
+/// Works without the GIL.
+pub fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {
+    let at_work = AtWork::new(py);
+    py.detach(|| {
+        let outcome = work();
+        drop(at_work);
+        outcome
+    })
+}
+
+/// This thread is in a solve.
 pub struct Inside {
-    /// None where the thread was inside before.
-    presence: Option<Presence>,
+    /// It was not before.
+    first: bool,
 }
 
 impl Inside {
     pub fn new(py: Python<'_>) -> PyResult<Self> {
-        let presence = if INSIDE.get() { None } else { Some(Presence::new(py)?) };
-        INSIDE.set(true);
-        Ok(Inside { presence })
+        let first = !IS_INSIDE.get();
+        if first {
+            register(py)?;
+            enter(py);
+        }
+        Ok(Inside { first })
     }
 }
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        if self.presence.is_some() {
-            INSIDE.set(false);
+        if self.first {
+            leave();
         }
     }
 }
 
-/// A thread that was inside, for as long as it is not.
+/// A thread that was inside, for as long as it is in a function of the user's.
 pub struct Outside(());
 
 impl Outside {
     pub fn new() -> Option<Self> {
-        INSIDE.replace(false).then(|| {
-            AT_WORK.fetch_sub(1, SeqCst);
+        IS_INSIDE.get().then(|| {
+            leave();
             Outside(())
         })
     }
 
     pub fn end(self, py: Python<'_>) {
-        forget(Presence::counted(py));
-        INSIDE.set(true);
+        enter(py);
     }
 }
 
-/// Whether this is the thread that Python handles signals in, and that it ends in.
+fn enter(py: Python<'_>) {
+    INSIDE.fetch_add(1, SeqCst);
+    if ENDING.load(SeqCst) && !in_main_thread(py).unwrap_or(true) {
+        INSIDE.fetch_sub(1, SeqCst);
+        py.detach(|| sleep_forever());
+    }
+    IS_INSIDE.set(true);
+}
+
+fn leave() {
+    IS_INSIDE.set(false);
+    INSIDE.fetch_sub(1, SeqCst);
+}
+
+/// Whether this is the thread that Python handles signals in, and that the process ends in.
 pub fn in_main_thread(py: Python<'_>) -> PyResult<bool> {
     let threading = py.import("threading")?;
     let main = threading.call_method0("main_thread")?.getattr("ident")?;
@@ -128,8 +151,8 @@ fn register(py: Python<'_>) -> PyResult<()> {
             if let Some(register) = py.import("os")?.getattr_opt("register_at_fork")? {
                 let hooks = [
                     ("before", hook(py, before_fork)?),
-                    ("after_in_parent", hook(py, |_| after_fork(true))?),
-                    ("after_in_child", hook(py, |_| after_fork(false))?),
+                    ("after_in_parent", hook(py, |_| after_fork_in_parent())?),
+                    ("after_in_child", hook(py, |_| after_fork_in_child())?),
                 ];
                 register.call((), Some(&hooks.into_py_dict(py)?))?;
             }
@@ -145,38 +168,39 @@ fn hook(py: Python<'_>, run: fn(Python<'_>)) -> PyResult<Bound<'_, PyCFunction>>
     PyCFunction::new_closure(py, None, None, run)
 }
 
-fn before_end(py: Python<'_>) {
-    ENDING.store(true, SeqCst);
-    wait_for_all(py);
-}
-
 fn before_fork(py: Python<'_>) {
-    let inside = INSIDE.replace(false);
-    if inside {
-        AT_WORK.fetch_sub(1, SeqCst);
-    }
-    FORKS.set(Some(inside));
+    IS_FORKING.set(true);
     FORKING.fetch_add(1, SeqCst);
-    wait_for_all(py);
-}
-
-fn after_fork(in_parent: bool) {
-    if in_parent {
-        FORKING.fetch_sub(1, SeqCst);
-    } else {
-        // No other thread is left.
-        FORKING.store(0, SeqCst);
-        AT_WORK.store(0, SeqCst);
-    }
-    if FORKS.take() == Some(true) {
-        AT_WORK.fetch_add(1, SeqCst);
-        INSIDE.set(true);
-    }
-}
-
-fn wait_for_all(py: Python<'_>) {
     py.detach(|| {
         while AT_WORK.load(SeqCst) > 0 {
+            std::thread::sleep(GLANCE);
+        }
+    });
+}
+
+fn after_fork_in_parent() {
+    FORKING.fetch_sub(1, SeqCst);
+    IS_FORKING.set(false);
+}
+
+/// Of all threads, the child has this one only.
+fn after_fork_in_child() {
+    AT_WORK.store(0, SeqCst);
+    INSIDE.store(usize::from(IS_INSIDE.get()), SeqCst);
+    FORKING.store(0, SeqCst);
+    IS_FORKING.set(false);
+}
+
+fn before_end(py: Python<'_>) {
+    ENDING.store(true, SeqCst);
+    py.detach(|| {
+        let mut glances = GLANCES;
+        loop {
+            let at_work = AT_WORK.load(SeqCst) > 0;
+            if !at_work && (INSIDE.load(SeqCst) == 0 || glances == 0) {
+                return;
+            }
+            glances -= usize::from(!at_work);
             std::thread::sleep(GLANCE);
         }
     });

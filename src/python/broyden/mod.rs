@@ -3,7 +3,6 @@
 mod options;
 mod session;
 
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
@@ -15,7 +14,7 @@ use crate::python::solver::Solver;
 use crate::python::solver::functions::{Callbacks, Functions, Jacobians};
 use crate::python::solver::session::Failure;
 use crate::python::unknowns::Start;
-use options::Settings;
+use options::{Names, OF_BROYDEN1, OF_ROOT, Settings};
 use session::{Beginning, load};
 
 /// Broyden's first method, step by step: `broyden1` without its loop.
@@ -108,7 +107,7 @@ impl Broyden1 {
         let none = PyDict::new(xin.py());
         let options = options.unwrap_or(&none);
         refuse_unknown(options, &OPTIONS, "Broyden1")?;
-        let mut settings = Settings::read(options)?;
+        let mut settings = Settings::read(options, &OF_BROYDEN1)?;
         settings.keep_iterate = true;
         Self::begin(Start::read(xin, "xin")?, settings)
     }
@@ -168,7 +167,7 @@ pub fn broyden1<'py>(
     let py = function.py();
     let _inside = Inside::new(py)?;
     let residual = Callable::new(function, &PyTuple::empty(py), "F")?;
-    let solver = solve(residual, Start::read(xin, "xin")?, callback, settings)?;
+    let solver = solve(residual, Start::read(xin, "xin")?, callback, settings, &OF_BROYDEN1)?;
     match failure(&solver, "F")? {
         Some(Failure::NoConvergence) => Err(no_convergence(&result(&solver)?)?),
         Some(Failure::Invalid(error)) => Err(error),
@@ -187,7 +186,7 @@ pub fn root_broyden1<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let _inside = Inside::new(fun.py())?;
     let residual = Callable::new(fun, args, "fun")?;
-    let solver = solve(residual, Start::read(x0, "x0")?, callback, settings)?;
+    let solver = solve(residual, Start::read(x0, "x0")?, callback, settings, &OF_ROOT)?;
     match failure(&solver, "fun")? {
         Some(Failure::Invalid(error)) => Err(error),
         _ => result(&solver),
@@ -199,11 +198,12 @@ fn solve<'py>(
     start: Start<'py>,
     callback: &Bound<'py, PyAny>,
     settings: &Bound<'py, PyDict>,
+    names: &Names,
 ) -> PyResult<Bound<'py, Solver>> {
     let py = callback.py();
-    let verbose = settings.get_item(intern!(py, "verbose"))?;
+    let verbose = settings.get_item(names.verbose)?;
     let verbose = verbose.map_or(Ok(false), |verbose| verbose.is_truthy())?;
-    let mut settings = Settings::read(settings)?;
+    let mut settings = Settings::read(settings, names)?;
     let callbacks = Callbacks::read(callback, &PyTuple::empty(py), false)?;
     settings.keep_iterate = callbacks.observed();
     let mut functions = Functions {

@@ -30,16 +30,44 @@ pub struct Settings {
     pub norm: Option<Py<PyAny>>,
 }
 
+/// What the settings are called that `broyden1` and `root` do not call the same.
+pub struct Names {
+    residual: &'static str,
+    relative_residual: &'static str,
+    step: &'static str,
+    relative_step: &'static str,
+    iterations: &'static str,
+    pub verbose: &'static str,
+}
+
+pub const OF_BROYDEN1: Names = Names {
+    residual: "f_tol",
+    relative_residual: "f_rtol",
+    step: "x_tol",
+    relative_step: "x_rtol",
+    iterations: "iter",
+    verbose: "verbose",
+};
+
+pub const OF_ROOT: Names = Names {
+    residual: "fatol",
+    relative_residual: "ftol",
+    step: "xatol",
+    relative_step: "xtol",
+    iterations: "nit",
+    verbose: "disp",
+};
+
 impl Settings {
-    /// The names are those of `broyden1`; one that is missing or None has its default.
-    pub fn read<'py>(settings: &Bound<'py, PyDict>) -> PyResult<Self> {
+    /// A setting that is missing or None has its default.
+    pub fn read<'py>(settings: &Bound<'py, PyDict>, names: &Names) -> PyResult<Self> {
         let py = settings.py();
         let given = |name: &Bound<'py, PyString>| given(settings, name);
-        let tolerance = |name: &Bound<'py, PyString>, default: f64| -> PyResult<f64> {
-            given(name)?.map_or(Ok(default), |value| real(&value, &name.to_string_lossy()))
+        let tolerance = |name: &str, default: f64| -> PyResult<f64> {
+            given(&PyString::new(py, name))?.map_or(Ok(default), |value| real(&value, name))
         };
-        let whole = |name: &Bound<'py, PyString>| -> PyResult<Option<u64>> {
-            given(name)?.map(|value| count(&value, &name.to_string_lossy())).transpose()
+        let whole = |name: &str| -> PyResult<Option<u64>> {
+            given(&PyString::new(py, name))?.map(|value| count(&value, name)).transpose()
         };
         let norm = given(intern!(py, "tol_norm"))?.map(read_norm).transpose()?;
         Ok(Settings {
@@ -49,13 +77,13 @@ impl Settings {
                 given(intern!(py, "max_rank"))?.as_ref(),
             )?,
             termination: Termination {
-                residual: tolerance(intern!(py, "f_tol"), f64::EPSILON.powf(1.0 / 3.0))?,
-                relative_residual: tolerance(intern!(py, "f_rtol"), f64::INFINITY)?,
-                step: tolerance(intern!(py, "x_tol"), f64::INFINITY)?,
-                relative_step: tolerance(intern!(py, "x_rtol"), f64::INFINITY)?,
-                iterations: whole(intern!(py, "iter"))?,
+                residual: tolerance(names.residual, f64::EPSILON.powf(1.0 / 3.0))?,
+                relative_residual: tolerance(names.relative_residual, f64::INFINITY)?,
+                step: tolerance(names.step, f64::INFINITY)?,
+                relative_step: tolerance(names.relative_step, f64::INFINITY)?,
+                iterations: whole(names.iterations)?,
             },
-            maxiter: whole(intern!(py, "maxiter"))?,
+            maxiter: whole("maxiter")?,
             search: read_search(settings.get_item(intern!(py, "line_search"))?.as_ref())?,
             keep_iterate: false,
             own_norm: norm.is_some(),

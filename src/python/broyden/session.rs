@@ -17,6 +17,7 @@ use crate::python::arrays::{self, Entry, as_array};
 use crate::python::call::call;
 use crate::python::lapack;
 use crate::python::numbers::real;
+use crate::python::presence::detached;
 use crate::python::results::optimize_result;
 use crate::python::solver::errand::is_long;
 use crate::python::solver::saving;
@@ -306,7 +307,7 @@ impl<T: Entry> Session for Iteration<T> {
             self.kernel.tell_reported();
         } else {
             let kernel = &mut self.kernel;
-            py.detach(|| kernel.tell_reported());
+            detached(py, || kernel.tell_reported());
         }
         Ok(())
     }

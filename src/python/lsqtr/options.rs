@@ -72,7 +72,7 @@ fn read_options(options: &mut Options, given: &Bound<'_, PyAny>) -> PyResult<()>
     for item in items(given)?.iter() {
         let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
         let key_text = key.str()?;
-        let name = key_text.to_str()?;
+        let name = &*key_text.to_string_lossy();
         let between = |low, high| number_between(&value, name, low, high);
         match name {
             "max_nfev" => termination.evaluations = limit(&value, name)?,
@@ -180,7 +180,7 @@ fn limit(value: &Bound<'_, PyAny>, name: &str) -> PyResult<u64> {
 fn read_scale(value: Option<&Bound<'_, PyAny>>, unknowns: usize) -> PyResult<Scaling> {
     let Some(value) = value else { return Ok(Scaling::from_jacobian(unknowns)) };
     if let Ok(name) = value.cast::<PyString>() {
-        return match name.to_str()? {
+        return match &*name.to_string_lossy() {
             "jac" | "auto" => Ok(Scaling::from_jacobian(unknowns)),
             other => Err(PyValueError::new_err(format!(
                 "x_scale should be one of 'jac', 'auto' or array-like, got {other}"

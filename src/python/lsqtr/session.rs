@@ -17,6 +17,7 @@ use crate::linalg::lu::LARGEST_ORDER;
 use crate::linalg::norm::norm;
 use crate::python::arrays::{self, describe};
 use crate::python::lapack;
+use crate::python::presence::detached;
 use crate::python::results::optimize_result;
 use crate::python::root::jacobian::expect_memory;
 use crate::python::solver::approximation::{Rule, Source, Way};
@@ -97,7 +98,7 @@ impl Iteration {
         if kernel.residual().len() * kernel.point().len() < WORTH_DETACHING {
             kernel.step();
         } else {
-            py.detach(|| kernel.step());
+            detached(py, || kernel.step());
         }
     }
 

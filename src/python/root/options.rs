@@ -37,7 +37,7 @@ impl Options {
         let Some(options) = options else { return Ok(read) };
         for item in items(options)?.iter() {
             let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
-            match name.str()?.to_str()? {
+            match &*name.str()?.to_string_lossy() {
                 "xtol" => read.system.step_tolerance = nonnegative(&value, "xtol")?,
                 "ftol" => read.system.residual_tolerance = nonnegative(&value, "ftol")?,
                 "maxiter" => read.system.iterations = at_least_one(&value, "maxiter")?,

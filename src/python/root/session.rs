@@ -14,6 +14,7 @@ use crate::linalg::lapack::Lapack;
 use crate::linalg::norm::max_norm;
 use crate::python::arrays::{self, Entry};
 use crate::python::lapack;
+use crate::python::presence::detached;
 use crate::python::results::optimize_result;
 use crate::python::solver::approximation::{Rule, Source, Way};
 use crate::python::solver::errand::is_long;
@@ -93,7 +94,7 @@ impl<T: Entry> Iteration<T> {
                 if matrix.nrows() < WORTH_DETACHING {
                     kernel.tell_jacobian(lapack, matrix.view());
                 } else {
-                    py.detach(|| kernel.tell_jacobian(lapack, matrix.view()));
+                    detached(py, || kernel.tell_jacobian(lapack, matrix.view()));
                 }
             }
             Returned::Sparse(sparse) => {

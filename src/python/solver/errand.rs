@@ -12,7 +12,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::session::Session;
-use crate::python::presence::Presence;
+use crate::python::presence::AtWork;
 
 /// How often signals are looked for.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -35,7 +35,7 @@ pub struct Errand {
 }
 
 impl Errand {
-    pub fn start(py: Python<'_>, mut session: Box<dyn Session>, presence: Presence) -> Self {
+    pub fn start(py: Python<'_>, mut session: Box<dyn Session>, at_work: AtWork) -> Self {
         let (go, gone) = channel::<Box<dyn Session>>();
         let (come_back, back) = channel();
         let come_back_from_thread = come_back.clone();
@@ -46,7 +46,7 @@ impl Errand {
                 // Nobody may be waiting any more.
                 let _ = come_back_from_thread.send(session);
             }
-            drop(presence);
+            drop(at_work);
         });
         if started.is_ok() {
             let _ = go.send(session);

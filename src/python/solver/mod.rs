@@ -17,7 +17,7 @@ use pyo3::types::{PyBytes, PyTuple};
 use crate::python::call::call;
 use crate::python::callable::{Callable, unpack};
 use crate::python::numbers::real;
-use crate::python::presence::{Inside, Presence, in_main_thread};
+use crate::python::presence::{AtWork, Inside, detached, in_main_thread};
 use errand::Errand;
 use functions::{Callbacks, Functions, Jacobians};
 use session::{Figures, Next, Session};
@@ -95,12 +95,12 @@ impl Solver {
             let session = self.session()?;
             match session.advance(py)? {
                 Next::Work if in_main_thread(py)? => {
-                    let presence = Presence::new(py)?;
+                    let at_work = AtWork::new(py);
                     let session = self.session.take();
-                    self.away = session.map(|session| Errand::start(py, session, presence));
+                    self.away = session.map(|session| Errand::start(py, session, at_work));
                     self.await_session(py)?;
                 }
-                Next::Work => py.detach(|| session.work()),
+                Next::Work => detached(py, || session.work()),
                 next => return Ok(next),
             }
         }
