@@ -500,7 +500,7 @@ def test_interrupts_come_out_at_once_at_any_moment(name, capsys):
 
 
 INTERRUPTED = """
-import signal
+import signal, threading
 import numpy as np
 import raphson
 
@@ -512,10 +512,24 @@ def least():
     options = {"tr_method": "svd", "initial_trust_radius": 1e-3}
     return raphson.LeastSquares(np.zeros(400), maxiter=2, options=options)
 
-def solve(solver, fun, jac):
+# From iteration 64 on, updates of so many unknowns are long work.
+weights = np.linspace(0.1, 3, 2**20)
+
+def broyden():
+    options = {"max_rank": 5, "line_search": None, "maxiter": 68, "f_tol": 0}
+    return raphson.Broyden1(np.zeros(2**20), alpha=-0.2, **options)
+
+def in_a_thread(solver, fun, jac):
+    results = []
+    thread = threading.Thread(target=lambda: results.append(solver.solve(fun, jac)))
+    thread.start()
+    thread.join()
+    return results[0].x
+
+def solve(solver, fun, jac, seconds):
     interrupted = 0
     while True:
-        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
         try:
             result = solver.solve(fun, jac)
             signal.setitimer(signal.ITIMER_REAL, 0)
@@ -527,12 +541,13 @@ def interrupt(*_):
     raise InterruptedError
 
 signal.signal(signal.SIGALRM, interrupt)
-for make, fun, jac in (
-    (least, lambda x: np.tanh(a @ x) - 2, lambda x: a),
-    (lambda: raphson.NewtonSystem(np.zeros(450)), lambda x: b @ x + x**3 - 1, lambda x: b),
+for make, fun, jac, seconds in (
+    (least, lambda x: np.tanh(a @ x) - 2, lambda x: a, 0.01),
+    (lambda: raphson.NewtonSystem(np.zeros(450)), lambda x: b @ x + x**3 - 1, lambda x: b, 0.01),
+    (broyden, lambda x: weights * x - 1, None, 0.2),
 ):
-    honest = make().solve(fun, jac).x
-    interrupted, found = solve(make(), fun, jac)
+    honest = in_a_thread(make(), fun, jac)
+    interrupted, found = solve(make(), fun, jac, seconds)
     assert np.array_equal(found, honest)
     assert interrupted > 0
 print("done")
