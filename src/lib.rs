@@ -23,7 +23,8 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
-        crate::python::expect_main_interpreter(module.py())
+        crate::python::expect_main_interpreter(module.py())?;
+        crate::python::presence::register(module.py())
     }
 
     #[pymodule_export]

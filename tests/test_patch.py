@@ -766,6 +766,17 @@ def test_stand_ins_are_functions_to_their_users():
         Holder.newton = newton
         with pytest.raises(TypeError):
             Holder().solve(3.0)
+        assert repr(newton).startswith("<raphson's newton in place of that of scipy.optimize")
         newton.mine = 1
         assert newton.mine == 1
     assert calls.served["scipy.optimize.newton"] == 1
+
+
+def test_calls_that_outlive_the_patch_are_counted():
+    def unpatches(x):
+        raphson.unpatch()
+        return cube(x)
+
+    calls = raphson.patch()
+    scipy.optimize.newton(unpatches, 1.0)
+    assert calls.served == {"scipy.optimize.newton": 1}

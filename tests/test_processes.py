@@ -568,9 +568,10 @@ def interrupt(*_):
 signal.signal(signal.SIGALRM, interrupt)
 solver.tell(a @ solver.ask().x - 1)
 solver.ask()
-signal.setitimer(signal.ITIMER_REAL, 0.1)
 try:
+    signal.setitimer(signal.ITIMER_REAL, 0.03)
     solver.tell(a)
+    signal.setitimer(signal.ITIMER_REAL, 0)
 except InterruptedError:
     pass
 child = os.fork()
@@ -641,7 +642,7 @@ def test_forks_beside_threads_that_solve():
 
 
 DAEMONS = {
-    "root": "raphson.root(lambda x: F(x) + 9, [1.0], jac=lambda x: [[1e-9]])",
+    "root": "raphson.root(lambda x: F(x) + 9, [1.0], jac=lambda x: [[2 * x[0]]])",
     "broyden1": "raphson.broyden1(lambda x: F(x) + 9, [1.0] * 3, maxiter=100)",
     "lsqtr": "raphson.lsqtr(F, np.ones(3), lambda x: np.eye(3), verbose=0)",
     "newton": "raphson.newton(lambda x: float(F(x)) + 9, 1.0)",
@@ -649,13 +650,19 @@ DAEMONS = {
     "observed": "raphson.broyden1(F, [1.0] * 3, callback=raphson.Monitor())",
     "factorization": "raphson.root(lambda x: b @ x - 1, np.ones(900), jac=lambda x: b)",
     "decomposition": "raphson.lsqtr(lambda x: c @ x - 1, np.ones(500), lambda x: c, verbose=0)",
+    "asked and told": "by_hand(raphson.Broyden1(np.ones(10**5), maxiter=20), np.float32)",
+    "factorized by hand": "by_hand(raphson.NewtonSystem(np.ones(200)), np.float64)",
+    "patched": "scipy.optimize.newton(lambda x: float(F(x)) - 9, 1.0)",
+    "passed on": "scipy.optimize.root(F, [1.0, 2.0])",
 }
 
 DAEMON = """
 import threading, time
 import numpy as np
 import raphson
+import scipy.optimize
 
+raphson.patch()
 rng = np.random.default_rng(1)
 b, c = rng.normal(size=(900, 900)), rng.normal(size=(1500, 500))
 
@@ -663,19 +670,26 @@ def F(x):
     time.sleep(PAUSE)
     return x * x
 
+def by_hand(solver, kind):
+    while not solver.done:
+        what, x = solver.ask()
+        solver.tell(np.diag(2 * x) if what == "jacobian" else (x**2 - 2).astype(kind))
+
+def solve():
+    try:
+        SOLVE
+    except (RuntimeError, ValueError, scipy.optimize.NoConvergence):
+        pass
+
 def forever():
-    raphson.root(lambda x: x - 2, [1.0])
-    raphson.lsqtr(lambda x: x - 1, [2.0], lambda x: [[1.0]], verbose=0)
+    solve()
     warm.set()
     while True:
-        try:
-            SOLVE
-        except Exception:
-            pass
+        solve()
 
 warm = threading.Event()
 threading.Thread(target=forever, daemon=True).start()
-warm.wait(60)
+assert warm.wait(60)
 time.sleep(SECONDS)
 print("done", flush=True)
 """
@@ -697,6 +711,92 @@ def test_the_process_ends_beside_daemon_threads(name):
 def test_the_process_ends_beside_daemon_threads_at_any_moment(name):
     for number, seconds in enumerate(np.random.default_rng(3).uniform(0, 1, size=50)):
         end_beside_a_daemon(name, seconds, (0, 0.0005)[number % 2])
+
+
+JOINED = """
+import atexit, threading, time
+
+def finish():
+    stop.set()
+    worker.join(30)
+    print("left behind" if worker.is_alive() else "done", flush=True)
+
+BEFORE
+import raphson
+AFTER
+
+def work():
+    while not stop.is_set():
+        raphson.newton(lambda x: x * x - 2, 1.0)
+
+stop = threading.Event()
+worker = threading.Thread(target=work, daemon=True)
+worker.start()
+time.sleep(0.1)
+"""
+
+
+@pytest.mark.parametrize("place", ["BEFORE", "AFTER"])
+def test_exit_handlers_may_wait_for_a_thread(place):
+    """Registered before we are imported, or after."""
+    program = JOINED.replace(place, "atexit.register(finish)")
+    in_a_new_process(program.replace("BEFORE", "").replace("AFTER", ""))
+
+
+LOCKED_FORKS = """
+import os, threading
+import raphson
+
+first = []
+lock = threading.RLock()
+
+def before():
+    # The first solve of the process, while it is forked.
+    if not first:
+        first.append(raphson.newton(lambda x: x * x - 2, 1.0))
+    lock.acquire()
+
+os.register_at_fork(before=before, after_in_parent=lock.release, after_in_child=lock.release)
+
+def work():
+    while not stop.is_set():
+        with lock:
+            raphson.root(lambda x: x * x - 2, [1.0])
+
+def fork():
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+
+fork()
+raphson.newton(lambda x: x * x - 2, 1.0)
+stop = threading.Event()
+worker = threading.Thread(target=work)
+worker.start()
+for _ in range(5):
+    fork()
+stop.set()
+worker.join()
+
+class Slow:
+    def __float__(self):
+        with lock:
+            return 1.0
+
+worker = threading.Thread(target=lambda: raphson.newton(lambda x: x - 1, 0.5, tol=Slow()))
+with lock:
+    worker.start()
+    fork()
+worker.join()
+print("done")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_forks_beside_somebody_with_a_lock():
+    """As logging has: it is taken before each fork, and somebody who solves may hold it."""
+    in_a_new_process(LOCKED_FORKS)
 
 
 def test_a_solve_that_was_interrupted_goes_on():

@@ -191,6 +191,8 @@ def _refuses(ours: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, An
 class _Ticket(NamedTuple):
     """A call that ours serves."""
 
+    # Where it is counted, even if the patch is gone when it returns.
+    calls: Calls
     name: str
     began: float
 
@@ -222,9 +224,9 @@ class _Guide:
         if target.start is not _unchanged:
             if len(args) > 1:
                 args = (args[0], target.start(args[1]), *args[2:])
-            else:
+            elif "x0" in kwargs:
                 kwargs = kwargs | {"x0": target.start(kwargs["x0"])}
-        return target.ours, args, kwargs, _Ticket(name, perf_counter())
+        return target.ours, args, kwargs, _Ticket(calls, name, perf_counter())
 
     def returned(self, ticket: _Ticket, value: Any) -> Any:
         self._count_served(ticket)
@@ -242,13 +244,11 @@ class _Guide:
         ):
             self._count_served(ticket)
             return None
-        if _patch.calls is not None:
-            _patch.calls._count_passed_on(ticket.name)
+        ticket.calls._count_passed_on(ticket.name)
         return self.original
 
     def _count_served(self, ticket: _Ticket) -> None:
-        if _patch.calls is not None:
-            _patch.calls._count_served(ticket.name, perf_counter() - ticket.began)
+        ticket.calls._count_served(ticket.name, perf_counter() - ticket.began)
 
 
 def _replacement(target: _Target, original: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,9 +1,11 @@
-//! Calls of Python functions that may take long, which may be where a thread ends.
+//! Calls of Python code, which may be where a thread ends.
 //!
 //! Before 3.14, Python ends a daemon thread that comes back to an interpreter that is gone with
 //! `pthread_exit`, which unwinds the stack as an exception of C++ does. No Rust frame lets that
 //! through: it would end the whole process. So the unwinding is held up in the first Rust frame that
-//! it gets to, and the thread sleeps until the process has ended, as in 3.14.
+//! it gets to, and the thread sleeps until the process has ended, as in 3.14. A thread that is inside
+//! a solve is waited for (`presence.rs`), but most of the time it is in a function of the user's,
+//! which is called from here.
 
 use std::mem::forget;
 
@@ -12,7 +14,7 @@ use pyo3::ffi::{PyObject, PyObject_Call};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::presence::{Outside, sleep_forever};
+use super::presence::Outside;
 
 type Declared = unsafe extern "C" fn(*mut PyObject, *mut PyObject, *mut PyObject) -> *mut PyObject;
 type Call =
@@ -23,7 +25,9 @@ struct SleepForever;
 
 impl Drop for SleepForever {
     fn drop(&mut self) {
-        sleep_forever();
+        loop {
+            std::thread::park();
+        }
     }
 }
 
@@ -46,7 +50,8 @@ pub fn call_with<'py>(
     let keywords = keywords.map_or(std::ptr::null_mut(), |keywords| keywords.as_ptr());
     let declared: Declared = PyObject_Call;
     // SAFETY: it is a function of C, which unwinding may pass, and the type read says so. The read
-    // is volatile to hide that it is the function which is declared without.
+    // is volatile to hide that it is the function which is declared without. Where the unwinding is
+    // that of a thread's end, it gets no farther than this frame, as with PyO3's own HangThread.
     let call = unsafe { (&raw const declared).cast::<Call>().read_volatile() };
     let outside = Outside::new();
     let awake = SleepForever;

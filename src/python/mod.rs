@@ -10,7 +10,7 @@ pub mod lsqtr;
 pub mod newton;
 mod numbers;
 mod options;
-mod presence;
+pub mod presence;
 mod results;
 pub mod root;
 pub mod solver;

@@ -7,17 +7,16 @@
 //!
 //! A daemon thread that comes back to an interpreter that is gone is ended by Python, which unwinds
 //! its stack, and what is dropped on the way needs the interpreter. So the end also waits until
-//! nobody is `Inside` a solve, and whoever wants to come inside then sleeps until the process has
-//! ended. In a function of the user's, which may take forever, a thread is `Outside` (`call.rs`).
-//! A thread that is inside may still wait for Python: for a lock, in a finalizer say. That is not
-//! waited for long.
+//! nobody is `Inside` a solve, and whoever wants to come inside then first sleeps, once. In a function of
+//! the user's, which may take forever, a thread is `Outside` (`call.rs`). Somebody inside may still
+//! wait for Python: for a lock in a `__float__`, say, or an exit handler for them. So neither waits
+//! for long.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{IntoPyDict, PyCFunction, PyDict, PyTuple};
 
 /// Threads that work without the GIL.
@@ -26,27 +25,31 @@ static AT_WORK: AtomicUsize = AtomicUsize::new(0);
 static INSIDE: AtomicUsize = AtomicUsize::new(0);
 /// Threads that are about to fork: no other begins to work.
 static FORKING: AtomicUsize = AtomicUsize::new(0);
-/// The end has begun: no thread but the main one comes inside.
+/// The end has begun: a thread that wants to come inside sleeps first.
 static ENDING: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     static IS_INSIDE: Cell<bool> = const { Cell::new(false) };
-    static IS_FORKING: Cell<bool> = const { Cell::new(false) };
+    /// This thread has slept, or is the one that the process ends in.
+    static IS_READY: Cell<bool> = const { Cell::new(false) };
+    /// How many forks this thread has begun: a hook may fork as well.
+    static FORKS: Cell<usize> = const { Cell::new(0) };
 }
 
 /// How often those who wait look again.
 const GLANCE: Duration = Duration::from_millis(1);
-/// How many times they do where Python may be what they wait for.
-const GLANCES: usize = 1_000;
+/// How long they do where Python may be what they wait for.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Somebody at work without the GIL, in this thread or another.
 pub struct AtWork(());
 
 impl AtWork {
     pub fn new(py: Python<'_>) -> Self {
-        for _ in 0..GLANCES {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
             AT_WORK.fetch_add(1, SeqCst);
-            if FORKING.load(SeqCst) == 0 || IS_FORKING.get() {
+            if FORKING.load(SeqCst) == 0 || FORKS.get() > 0 {
                 return AtWork(());
             }
             AT_WORK.fetch_sub(1, SeqCst);
@@ -80,13 +83,12 @@ pub struct Inside {
 }
 
 impl Inside {
-    pub fn new(py: Python<'_>) -> PyResult<Self> {
+    pub fn new(py: Python<'_>) -> Self {
         let first = !IS_INSIDE.get();
         if first {
-            register(py)?;
             enter(py);
         }
-        Ok(Inside { first })
+        Inside { first }
     }
 }
 
@@ -116,9 +118,11 @@ impl Outside {
 
 fn enter(py: Python<'_>) {
     INSIDE.fetch_add(1, SeqCst);
-    if ENDING.load(SeqCst) && !in_main_thread(py).unwrap_or(true) {
+    if ENDING.load(SeqCst) && !IS_READY.replace(true) {
         INSIDE.fetch_sub(1, SeqCst);
-        py.detach(|| sleep_forever());
+        // There is no way back from here if the interpreter is gone by then.
+        py.detach(|| std::thread::sleep(PATIENCE));
+        INSIDE.fetch_add(1, SeqCst);
     }
     IS_INSIDE.set(true);
 }
@@ -128,37 +132,20 @@ fn leave() {
     INSIDE.fetch_sub(1, SeqCst);
 }
 
-/// Whether this is the thread that Python handles signals in, and that the process ends in.
-pub fn in_main_thread(py: Python<'_>) -> PyResult<bool> {
-    let threading = py.import("threading")?;
-    let main = threading.call_method0("main_thread")?.getattr("ident")?;
-    threading.call_method0("get_ident")?.eq(main)
-}
-
-/// What a daemon thread does while the process ends.
-pub fn sleep_forever() -> ! {
-    loop {
-        std::thread::park();
+/// Has Python call what is below when the process is forked and ends. To be called once, and early:
+/// what is registered later is called before us.
+pub fn register(py: Python<'_>) -> PyResult<()> {
+    py.import("atexit")?.call_method1("register", (hook(py, before_end)?,))?;
+    // Windows has no fork.
+    if let Some(register) = py.import("os")?.getattr_opt("register_at_fork")? {
+        let hooks = [
+            ("before", hook(py, before_fork)?),
+            ("after_in_parent", hook(py, |_| after_fork_in_parent())?),
+            ("after_in_child", hook(py, |_| after_fork_in_child())?),
+        ];
+        register.call((), Some(&hooks.into_py_dict(py)?))?;
     }
-}
-
-fn register(py: Python<'_>) -> PyResult<()> {
-    static REGISTERED: PyOnceLock<()> = PyOnceLock::new();
-    REGISTERED
-        .get_or_try_init(py, || {
-            py.import("atexit")?.call_method1("register", (hook(py, before_end)?,))?;
-            // Windows has no fork.
-            if let Some(register) = py.import("os")?.getattr_opt("register_at_fork")? {
-                let hooks = [
-                    ("before", hook(py, before_fork)?),
-                    ("after_in_parent", hook(py, |_| after_fork_in_parent())?),
-                    ("after_in_child", hook(py, |_| after_fork_in_child())?),
-                ];
-                register.call((), Some(&hooks.into_py_dict(py)?))?;
-            }
-            Ok(())
-        })
-        .copied()
+    Ok(())
 }
 
 fn hook(py: Python<'_>, run: fn(Python<'_>)) -> PyResult<Bound<'_, PyCFunction>> {
@@ -169,7 +156,7 @@ fn hook(py: Python<'_>, run: fn(Python<'_>)) -> PyResult<Bound<'_, PyCFunction>>
 }
 
 fn before_fork(py: Python<'_>) {
-    IS_FORKING.set(true);
+    FORKS.set(FORKS.get() + 1);
     FORKING.fetch_add(1, SeqCst);
     py.detach(|| {
         while AT_WORK.load(SeqCst) > 0 {
@@ -179,29 +166,35 @@ fn before_fork(py: Python<'_>) {
 }
 
 fn after_fork_in_parent() {
-    FORKING.fetch_sub(1, SeqCst);
-    IS_FORKING.set(false);
+    // A fork that had begun when this was registered did not begin here.
+    if let Some(others) = FORKS.get().checked_sub(1) {
+        FORKS.set(others);
+        FORKING.fetch_sub(1, SeqCst);
+    }
 }
 
 /// Of all threads, the child has this one only.
 fn after_fork_in_child() {
     AT_WORK.store(0, SeqCst);
     INSIDE.store(usize::from(IS_INSIDE.get()), SeqCst);
+    FORKS.set(0);
     FORKING.store(0, SeqCst);
-    IS_FORKING.set(false);
 }
 
 fn before_end(py: Python<'_>) {
+    IS_READY.set(true);
     ENDING.store(true, SeqCst);
     py.detach(|| {
-        let mut glances = GLANCES;
+        let mut patience = PATIENCE;
         loop {
             let at_work = AT_WORK.load(SeqCst) > 0;
-            if !at_work && (INSIDE.load(SeqCst) == 0 || glances == 0) {
+            if !at_work && (INSIDE.load(SeqCst) == 0 || patience.is_zero()) {
                 return;
             }
-            glances -= usize::from(!at_work);
             std::thread::sleep(GLANCE);
+            if !at_work {
+                patience = patience.saturating_sub(GLANCE);
+            }
         }
     });
 }

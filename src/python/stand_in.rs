@@ -6,7 +6,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use super::call::call_with;
+use super::call::{call, call_with};
 
 /// What is called in place of a function.
 ///
@@ -41,18 +41,19 @@ impl StandIn {
         let py = args.py();
         let guide = self.guide.bind(py);
         let kwargs = kwargs.map_or_else(|| PyDict::new(py), Bound::clone);
-        let choice = guide.call_method1(intern!(py, "choose"), (args, &kwargs))?;
+        let ask = |method: &Bound<'py, PyString>| guide.getattr(method);
+        let choice = call(&ask(intern!(py, "choose"))?, (args, &kwargs))?;
         let (function, chosen, keywords, ticket): Choice<'_> = choice.extract()?;
         let outcome = call_with(&function, chosen, Some(&keywords));
         if ticket.is_none() {
             return outcome;
         }
         match outcome {
-            Ok(value) => guide.call_method1(intern!(py, "returned"), (ticket, value)),
+            Ok(value) => call(&ask(intern!(py, "returned"))?, (ticket, value)),
             Err(error) => {
                 let raised: &Bound<'_, PyBaseException> = error.value(py);
                 let arguments = (ticket, raised, args, &kwargs);
-                let instead = guide.call_method1(intern!(py, "raised"), arguments)?;
+                let instead = call(&ask(intern!(py, "raised"))?, arguments)?;
                 if instead.is_none() {
                     return Err(error);
                 }
@@ -71,6 +72,12 @@ impl StandIn {
             return Ok(slf.into_any());
         }
         slf.py().import("types")?.getattr("MethodType")?.call1((slf, instance))
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let name = slf.getattr(intern!(slf.py(), "__qualname__"))?;
+        let module = slf.getattr(intern!(slf.py(), "__module__"))?;
+        Ok(format!("<raphson's {name} in place of that of {module}>"))
     }
 
     /// Pickled and copied by its name, as functions are.

@@ -35,7 +35,7 @@ const SLOPE_DISTANCE: f64 = 1e-8;
 pub enum Ask<'a, T> {
     /// F at this point.
     Residual(&'a [T]),
-    /// The norms of F, x and p, where the user measures them.
+    /// How large F, x and p are, where the user measures them.
     Sizes { residual: &'a [T], point: &'a [T], step: &'a [T] },
     /// Nothing, but an iteration is complete.
     Report,

@@ -121,6 +121,7 @@ impl LeastSquares {
         options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PyClassInitializer<Self>> {
         let py = x0.py();
+        let _inside = Inside::new(py);
         let settings = match options {
             Some(options) => options.copy()?,
             None => PyDict::new(py),
@@ -198,7 +199,7 @@ pub fn lsqtr<'py>(
     keywords: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = fun.py();
-    let _inside = Inside::new(py)?;
+    let _inside = Inside::new(py);
     let verbose = given(keywords, intern!(py, "verbose"))?;
     let args = unpack(args)?;
     let residual = Callable::new(fun, &args, "fun")?;

@@ -111,6 +111,7 @@ impl NewtonSystem {
         jac: Option<&Bound<'_, PyAny>>,
         options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PyClassInitializer<Self>> {
+        let _inside = Inside::new(x0.py());
         if let Some(options) = options {
             refuse_unknown(options, &NAMES, CLASS)?;
         }
@@ -180,7 +181,7 @@ pub fn root_newton<'py>(
     options: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = fun.py();
-    let _inside = Inside::new(py)?;
+    let _inside = Inside::new(py);
     let start = Start::read(x0, "x0")?;
     let residual = Callable::new(fun, args, "fun")?;
     let (rule, jacobians) = match Source::read(jac)? {

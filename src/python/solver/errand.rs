@@ -28,6 +28,13 @@ pub fn is_long(dimensions: [usize; 3]) -> bool {
     dimensions.into_iter().fold(1, usize::saturating_mul) >= WORTH_A_THREAD
 }
 
+/// Whether this is the thread that Python handles signals in.
+pub fn sees_signals(py: Python<'_>) -> PyResult<bool> {
+    let threading = py.import("threading")?;
+    let main = threading.call_method0("main_thread")?.getattr("ident")?;
+    threading.call_method0("get_ident")?.eq(main)
+}
+
 /// A session that is at work.
 pub struct Errand {
     back: Mutex<Receiver<Box<dyn Session>>>,

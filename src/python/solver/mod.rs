@@ -17,8 +17,8 @@ use pyo3::types::{PyBytes, PyTuple};
 use crate::python::call::call;
 use crate::python::callable::{Callable, unpack};
 use crate::python::numbers::real;
-use crate::python::presence::{AtWork, Inside, detached, in_main_thread};
-use errand::Errand;
+use crate::python::presence::{AtWork, Inside, detached};
+use errand::{Errand, sees_signals};
 use functions::{Callbacks, Functions, Jacobians};
 use session::{Figures, Next, Session};
 
@@ -90,11 +90,11 @@ impl Solver {
     }
 
     fn advance(&mut self, py: Python<'_>) -> PyResult<Next> {
-        let _inside = Inside::new(py)?;
+        let _inside = Inside::new(py);
         loop {
             let session = self.session()?;
             match session.advance(py)? {
-                Next::Work if in_main_thread(py)? => {
+                Next::Work if sees_signals(py)? => {
                     let at_work = AtWork::new(py);
                     let session = self.session.take();
                     self.away = session.map(|session| Errand::start(py, session, at_work));
@@ -178,6 +178,7 @@ impl Solver {
     fn ask<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         static QUESTION: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let py = slf.py();
+        let _inside = Inside::new(py);
         let mut solver = Self::hold(slf)?;
         let what = match solver.settle(py)? {
             Next::Residual => intern!(py, "residual"),
@@ -211,6 +212,7 @@ impl Solver {
     ///     If the value does not have the right shape, or is not made of numbers.
     fn tell(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
+        let _inside = Inside::new(py);
         let mut solver = Self::hold(slf)?;
         if !solver.asked {
             return Err(PyRuntimeError::new_err(match solver.settle(py)? {
@@ -272,7 +274,7 @@ impl Solver {
         verbose: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        let _inside = Inside::new(py)?;
+        let _inside = Inside::new(py);
         let truth_stops = Self::hold(slf)?.truth_stops;
         let args = args.map_or(Ok(PyTuple::empty(py)), unpack)?;
         let for_callback = if truth_stops { args.clone() } else { PyTuple::empty(py) };
@@ -316,6 +318,7 @@ impl Solver {
     ///     If the solver is not done.
     fn result<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
+        let _inside = Inside::new(py);
         let mut solver = Self::hold(slf)?;
         if solver.settle(py)? != Next::Nothing {
             return Err(PyRuntimeError::new_err(
@@ -328,12 +331,14 @@ impl Solver {
     /// The current iterate, of the shape of ``x0``.
     #[getter]
     fn x<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let _inside = Inside::new(slf.py());
         Self::hold(slf)?.session()?.point(slf.py())
     }
 
     /// The residual at the current iterate; None before it is known.
     #[getter]
     fn fun<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let _inside = Inside::new(slf.py());
         Self::hold(slf)?.session()?.residual(slf.py())
     }
 
@@ -365,6 +370,7 @@ impl Solver {
     /// data : bytes
     fn to_bytes<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyBytes>> {
         let py = slf.py();
+        let _inside = Inside::new(py);
         Ok(PyBytes::new(py, &Self::hold(slf)?.session()?.to_bytes(py)?))
     }
 
