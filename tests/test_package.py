@@ -83,8 +83,8 @@ def python(program):
 
 
 def test_import_adds_little_to_that_of_numpy():
-    # SciPy takes half a second, and importlib.metadata more than raphson itself. (atexit is part of
-    # the interpreter.)
+    # SciPy takes half a second, and importlib.metadata more than raphson itself. atexit is part of
+    # the interpreter.
     program = "import numpy, sys; before = set(sys.modules); import raphson; "
     added = python(program + "print(*sorted(set(sys.modules) - before))").split()
     assert {name.split(".")[0] for name in added} <= {"raphson", "__future__", "atexit"}
