@@ -146,6 +146,36 @@ BAD_INPUT = {
             },
         }.items()
     },
+    "root: broyden1: tol huge": (
+        root,
+        {"method": "broyden1", "tol": 10**400},
+        ValueError,
+        "^tol: int too large",
+    ),
+    "newton: disp": (newton, {"disp": np.array([])}, ValueError, "^disp: The truth value"),
+    "newton: full_output": (
+        newton,
+        {"full_output": np.array([1, 2])},
+        ValueError,
+        "^full_output: The truth value",
+    ),
+    "root: disp": (
+        root,
+        {"method": "broyden1", "options": {"disp": np.array([])}},
+        ValueError,
+        "^disp: The truth value",
+    ),
+    "lsqtr: scaled_termination": (
+        raphson.lsqtr,
+        {
+            "fun": lambda x: x,
+            "x0": [1.0],
+            "jac": "2-point",
+            "options": {"scaled_termination": np.array([])},
+        },
+        ValueError,
+        "^scaled_termination: The truth value",
+    ),
     # Text that has no UTF-8.
     "root: option of half a character": (
         root,

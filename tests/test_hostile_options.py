@@ -218,9 +218,12 @@ class Call:
     def __init__(self, name, call, functions, required=None, **arguments):
         self.name, self.call, self.functions = name, call, functions
         self.arguments = st.fixed_dictionaries(required or {}, optional=arguments)
-        # What an error may name; root(method='broyden1') names the options of broyden1.
+        # What an error may name.
         self.words = {*functions, *(required or {}), *arguments, *LEAST_SQUARES_OPTIONS, *BROYDEN}
         self.words |= {"line search", "rank reduction method", "to_retain", "tol", "residual"}
+        self.words |= {"nit", "fatol", "xatol", "diff_step"}
+        # Of the class Opaque, called as a function.
+        self.words.add("Opaque()")
 
     def __str__(self):
         return self.name

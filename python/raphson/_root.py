@@ -53,6 +53,8 @@ def _broyden1(
             isfinite(tol)
         except TypeError:
             raise TypeError(f"tol: expected a number, got {type(tol).__name__}") from None
+        except OverflowError as error:
+            raise ValueError(f"tol: {error}") from None
         given = {"xtol": tol, "xatol": inf, "ftol": inf, "fatol": inf} | given
     settings = _as_dict(given.pop("jac_options", None), "jac_options")
     unknown = sorted(set(settings) - {"alpha", "reduction_method", "max_rank"})

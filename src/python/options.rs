@@ -4,7 +4,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyMapping, PyString};
 
-use super::arrays::describe;
+use super::arrays::{describe, named};
 use super::numbers::count;
 
 /// The value of a keyword; None where it is missing or None.
@@ -13,6 +13,11 @@ pub fn given<'py>(
     name: &Bound<'py, PyString>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     Ok(keywords.get_item(name)?.filter(|value| !value.is_none()))
+}
+
+/// Whether a value is true; some arrays are neither.
+pub fn truth(value: &Bound<'_, PyAny>, name: &str) -> PyResult<bool> {
+    value.is_truthy().map_err(|error| named(error, name, "a truth value", value))
 }
 
 /// The pairs of name and value in a dict or another mapping.

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
 use crate::python::callable::Callable;
-use crate::python::options::refuse_unknown;
+use crate::python::options::{refuse_unknown, truth};
 use crate::python::presence::Inside;
 use crate::python::results::no_convergence;
 use crate::python::solver::Solver;
@@ -203,7 +203,7 @@ fn solve<'py>(
 ) -> PyResult<Bound<'py, Solver>> {
     let py = callback.py();
     let verbose = settings.get_item(names.verbose)?;
-    let verbose = verbose.map_or(Ok(false), |verbose| verbose.is_truthy())?;
+    let verbose = verbose.map_or(Ok(false), |verbose| truth(&verbose, names.verbose))?;
     let mut settings = Settings::read(settings, names)?;
     let callbacks = Callbacks::read(callback, &PyTuple::empty(py), false)?;
     settings.keep_iterate = callbacks.observed();

@@ -13,7 +13,7 @@ use crate::kernels::lsqtr::subproblem::Method;
 use crate::kernels::lsqtr::termination::Termination;
 use crate::python::arrays::{self, describe};
 use crate::python::numbers::{count, real};
-use crate::python::options::{at_least_one, given, items};
+use crate::python::options::{at_least_one, given, items, truth};
 
 pub struct Settings {
     pub solver: Options,
@@ -78,7 +78,7 @@ fn read_options(options: &mut Options, given: &Bound<'_, PyAny>) -> PyResult<()>
             "max_nfev" => termination.evaluations = limit(&value, name)?,
             "max_dx" => termination.distance = between(0.0, f64::INFINITY)?,
             "min_trust_radius" => termination.shortest_step = between(0.0, f64::INFINITY)?,
-            "scaled_termination" => options.scaled_termination = value.is_truthy()?,
+            "scaled_termination" => options.scaled_termination = truth(&value, name)?,
             "initial_trust_radius" => radius.initial = read_initial_radius(&value)?,
             "initial_trust_ratio" => radius.initial_ratio = positive(&value, name)?,
             "max_trust_radius" => radius.largest = positive(&value, name)?,

@@ -14,6 +14,7 @@ use super::arrays::{as_array, describe};
 use super::call::{call, import};
 use super::callable::{Callable, unpack};
 use super::numbers::{self, Kind, count, real};
+use super::options::truth;
 use super::presence::Inside;
 use super::text::formatted;
 use crate::kernels::newton::scalar::Precision;
@@ -63,8 +64,8 @@ pub fn newton<'py>(
         rtol: real(rtol, "rtol")?,
         maxiter: positive_count(maxiter)?,
         x1: x1.clone(),
-        full_output: full_output.is_truthy()?,
-        disp: disp.is_truthy()?,
+        full_output: truth(full_output, "full_output")?,
+        disp: truth(disp, "disp")?,
     };
     if options.tol <= 0.0 {
         let tol = formatted(tol, "g")?;
@@ -80,7 +81,7 @@ pub fn newton<'py>(
     // SciPy looks at the second derivative only beside a first, and from one starting point takes
     // anything false for None.
     let ignored = functions.derivative.is_none()
-        || (matches!(start, Start::One(_)) && !fprime2.is_truthy()?);
+        || (matches!(start, Start::One(_)) && !truth(fprime2, "fprime2")?);
     if !ignored {
         functions.second_derivative = Callable::optional(fprime2, &arguments, "fprime2")?;
     }

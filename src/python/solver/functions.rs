@@ -11,6 +11,7 @@ use super::session::Next;
 use crate::python::arrays::describe;
 use crate::python::call::call;
 use crate::python::callable::Callable;
+use crate::python::options::truth;
 
 /// Where Jacobians come from, if the solver asks for them.
 pub enum Jacobians<'py> {
@@ -79,7 +80,9 @@ impl<'py> Callbacks<'py> {
                 }
             };
             match answer {
-                Ok(Some(answer)) => stop |= self.truth_stops && answer.is_truthy()?,
+                Ok(Some(answer)) => {
+                    stop |= self.truth_stops && truth(&answer, "callback: the result")?
+                }
                 Ok(None) => {}
                 Err(error) if error.is_instance_of::<PyStopIteration>(py) => stop = true,
                 Err(error) => return Err(error),
