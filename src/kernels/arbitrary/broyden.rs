@@ -1,11 +1,10 @@
 //! Broyden's method.
 
-use ndarray_linalg::{c32, c64};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{Answers, Counts, Cut, Kernel, Told, answers, cases, cuts, drive, finite};
-use super::{number, saved_after, survive, tolerance};
+use super::{Answers, Counts, Kernel, Setup, Told, answers, cases, cuts, drive_in_its_field};
+use super::{finite, number, survive_in_its_field, tolerance};
 use crate::kernels::broyden::inverse_jacobian::RankLimit;
 use crate::kernels::broyden::solver::{Ask, Broyden, Options, SearchMethod};
 use crate::kernels::broyden::termination::{Sizes, Termination};
@@ -76,7 +75,7 @@ fn sizes(answers: &mut Answers) -> Sizes {
 }
 
 #[derive(Clone, Debug)]
-struct Setup {
+struct Start {
     start: Vec<f64>,
     options: Options<f64>,
     field: usize,
@@ -102,7 +101,7 @@ fn terminations() -> impl Strategy<Value = Termination> {
         })
 }
 
-fn setups() -> impl Strategy<Value = Setup> {
+fn setups() -> impl Strategy<Value = Start> {
     let search = select(vec![SearchMethod::None, SearchMethod::Armijo, SearchMethod::Wolfe]);
     let options = (
         prop::option::weighted(0.2, number()),
@@ -125,11 +124,13 @@ fn setups() -> impl Strategy<Value = Setup> {
         },
     );
     (prop::collection::vec(finite(), 1..13), options, 0..4usize)
-        .prop_map(|(start, options, field)| Setup { start, options, field })
+        .prop_map(|(start, options, field)| Start { start, options, field })
 }
 
-impl Setup {
-    fn broyden<T: Field>(&self, answers: &mut Answers) -> Broyden<T> {
+impl Setup for Start {
+    type Solver<T: Field> = Broyden<T>;
+
+    fn solver<T: Field>(&self, answers: &mut Answers) -> Broyden<T> {
         let start: Vec<T> = self.start.iter().map(|&x| T::of(x)).collect();
         let residual = answers.residual(&start, start.len());
         let Options { limit, termination, iterations, search, own_norm, keep_iterate, .. } =
@@ -140,19 +141,18 @@ impl Setup {
         Broyden::new(start, residual, options, Lapack::loaded())
     }
 
-    fn drive<T: Field>(&self, mut answers: Answers) {
+    fn field(&self) -> usize {
+        self.field
+    }
+
+    fn limit(&self) -> u64 {
         let search = match self.options.search {
             SearchMethod::None => 1,
             SearchMethod::Armijo => 12,
             // A slope at the start, a hundred trials of two values each, and the full step.
             SearchMethod::Wolfe => 203,
         };
-        let limit = 1 + self.options.iterations * (search + 2);
-        drive(self.broyden::<T>(&mut answers), answers, limit);
-    }
-
-    fn saved<T: Field>(&self, answers: &mut Answers, turns: usize) -> Vec<u8> {
-        saved_after(self.broyden::<T>(answers), answers, turns)
+        1 + self.options.iterations * (search + 2)
     }
 }
 
@@ -161,12 +161,7 @@ proptest! {
 
     #[test]
     fn arbitrary_answers(setup in setups(), answers in answers()) {
-        match setup.field {
-            0 => setup.drive::<f32>(answers),
-            1 => setup.drive::<f64>(answers),
-            2 => setup.drive::<c32>(answers),
-            _ => setup.drive::<c64>(answers),
-        }
+        drive_in_its_field(&setup, answers);
     }
 }
 
@@ -175,27 +170,12 @@ proptest! {
 
     #[test]
     fn arbitrary_state(
-        [one, other] in [setups(), setups()],
-        mut answers in answers(),
+        both in [setups(), setups()],
+        answers in answers(),
         turns in [0..60usize, 0..60usize],
         cuts in cuts(),
     ) {
-        fn run<T: Field>(
-            [one, other]: [Setup; 2],
-            answers: &mut Answers,
-            turns: [usize; 2],
-            cuts: &[Cut],
-        ) {
-            let state = one.saved::<T>(answers, turns[0]);
-            let donor = other.saved::<T>(answers, turns[1]);
-            survive::<Broyden<T>>(&state, &donor, cuts, answers.clone());
-        }
-        match one.field {
-            0 => run::<f32>([one, other], &mut answers, turns, &cuts),
-            1 => run::<f64>([one, other], &mut answers, turns, &cuts),
-            2 => run::<c32>([one, other], &mut answers, turns, &cuts),
-            _ => run::<c64>([one, other], &mut answers, turns, &cuts),
-        }
+        survive_in_its_field(&both, answers, turns, &cuts);
     }
 }
 

@@ -1,6 +1,5 @@
 //! Jacobians from function values.
 
-use ndarray_linalg::c64;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde::{Deserialize, Serialize};
@@ -20,57 +19,37 @@ struct InTheMaking<Jacobian> {
 /// Bounds, so that an answer to a question that was never asked is known.
 const LARGEST: usize = 100;
 
-impl Kernel for InTheMaking<FiniteDifferences<f64>> {
-    fn question(&self) -> String {
-        format!("{:?}", self.jacobian.ask())
-    }
+macro_rules! kernels {
+    ($($jacobian:ty),*) => {$(
+        impl Kernel for InTheMaking<$jacobian> {
+            fn question(&self) -> String {
+                format!("{:?}", self.jacobian.ask())
+            }
 
-    fn answer(&mut self, answers: &mut Answers) -> Option<Told> {
-        let x = self.jacobian.ask()?;
-        assert_eq!(x.len(), self.unknowns);
-        let value = answers.residual(x, self.equations);
-        self.jacobian.tell(&value);
-        Some(Told::Residual)
-    }
+            fn answer(&mut self, answers: &mut Answers) -> Option<Told> {
+                let x = self.jacobian.ask()?;
+                assert_eq!(x.len(), self.unknowns);
+                let value = answers.residual(x, self.equations);
+                self.jacobian.tell(&value);
+                Some(Told::Residual)
+            }
 
-    fn tell_unasked(&mut self, answers: &mut Answers) {
-        if self.jacobian.ask().is_none() {
-            self.jacobian.tell(&answers.numbers(self.equations));
+            fn tell_unasked(&mut self, answers: &mut Answers) {
+                if self.jacobian.ask().is_none() {
+                    self.jacobian.tell(&answers.numbers(self.equations));
+                }
+            }
+
+            fn fits(&self) -> bool {
+                self.equations.max(self.unknowns) <= LARGEST
+                    && self.equations > 0
+                    && self.jacobian.fits(self.unknowns, self.equations)
+            }
         }
-    }
-
-    fn fits(&self) -> bool {
-        self.equations.max(self.unknowns) <= LARGEST
-            && self.equations > 0
-            && self.jacobian.fits(self.unknowns, self.equations)
-    }
+    )*};
 }
 
-impl Kernel for InTheMaking<ComplexStep<f64>> {
-    fn question(&self) -> String {
-        format!("{:?}", self.jacobian.ask())
-    }
-
-    fn answer(&mut self, answers: &mut Answers) -> Option<Told> {
-        let x = self.jacobian.ask()?;
-        assert_eq!(x.len(), self.unknowns);
-        let value: Vec<c64> = answers.residual(x, self.equations);
-        self.jacobian.tell(&value);
-        Some(Told::Residual)
-    }
-
-    fn tell_unasked(&mut self, answers: &mut Answers) {
-        if self.jacobian.ask().is_none() {
-            self.jacobian.tell(&answers.numbers(self.equations));
-        }
-    }
-
-    fn fits(&self) -> bool {
-        self.equations.max(self.unknowns) <= LARGEST
-            && self.equations > 0
-            && self.jacobian.fits(self.unknowns, self.equations)
-    }
-}
+kernels!(FiniteDifferences<f64>, ComplexStep<f64>);
 
 #[derive(Clone, Debug)]
 struct Setup {

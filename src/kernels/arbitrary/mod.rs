@@ -20,10 +20,12 @@ pub use surgery::{Cut, cuts};
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
+use ndarray_linalg::{c32, c64};
 use proptest::test_runner::Config;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::linalg::Field;
 use crate::saved::{Label, Saved, to_bytes};
 
 /// A solver as these tests see it.
@@ -146,6 +148,59 @@ pub fn survive<K: Kernel>(state: &[u8], donor: &[u8], cuts: &[Cut], mut answers:
         if kernel.answer(&mut answers).is_none() {
             return;
         }
+    }
+}
+
+/// How to set up a solver that computes in any of the four fields.
+pub trait Setup {
+    type Solver<T: Field>: Kernel;
+
+    fn solver<T: Field>(&self, answers: &mut Answers) -> Self::Solver<T>;
+
+    /// Which field it is in, of 0..4.
+    fn field(&self) -> usize;
+
+    /// It has ended after so many answers.
+    fn limit(&self) -> u64;
+}
+
+pub fn drive_in_its_field(setup: &impl Setup, answers: Answers) {
+    fn run<S: Setup, T: Field>(setup: &S, mut answers: Answers) {
+        drive(setup.solver::<T>(&mut answers), answers, setup.limit());
+    }
+    match setup.field() {
+        0 => run::<_, f32>(setup, answers),
+        1 => run::<_, f64>(setup, answers),
+        2 => run::<_, c32>(setup, answers),
+        _ => run::<_, c64>(setup, answers),
+    }
+}
+
+/// Cuts up the state of the first, after so many turns of both, with the second for a donor.
+pub fn survive_in_its_field<S: Setup>(
+    [one, other]: &[S; 2],
+    answers: Answers,
+    turns: [usize; 2],
+    cuts: &[Cut],
+) {
+    fn run<S: Setup, T: Field>(
+        [one, other]: [&S; 2],
+        mut answers: Answers,
+        turns: [usize; 2],
+        cuts: &[Cut],
+    ) {
+        let mut saved = |setup: &S, turns: usize| {
+            saved_after(setup.solver::<T>(&mut answers), &mut answers, turns)
+        };
+        let (state, donor) = (saved(one, turns[0]), saved(other, turns[1]));
+        survive::<S::Solver<T>>(&state, &donor, cuts, answers);
+    }
+    let both = [one, other];
+    match one.field() {
+        0 => run::<S, f32>(both, answers, turns, cuts),
+        1 => run::<S, f64>(both, answers, turns, cuts),
+        2 => run::<S, c32>(both, answers, turns, cuts),
+        _ => run::<S, c64>(both, answers, turns, cuts),
     }
 }
 

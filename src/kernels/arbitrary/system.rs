@@ -1,10 +1,9 @@
 //! Newton's method for systems.
 
-use ndarray_linalg::{c32, c64};
 use proptest::prelude::*;
 
-use super::{Answers, Counts, Kernel, Told, answers, cases, cuts, drive, finite};
-use super::{saved_after, survive, tolerance};
+use super::{Answers, Counts, Kernel, Setup, Told, answers, cases, cuts, drive_in_its_field};
+use super::{finite, survive_in_its_field, tolerance};
 use crate::kernels::newton::system::{Ask, Options, System};
 use crate::linalg::Field;
 use crate::linalg::lapack::Lapack;
@@ -90,13 +89,13 @@ impl<T: Field> Kernel for System<T> {
 }
 
 #[derive(Clone, Debug)]
-struct Setup {
+struct Start {
     start: Vec<f64>,
     options: Options,
     field: usize,
 }
 
-fn setups() -> impl Strategy<Value = Setup> {
+fn setups() -> impl Strategy<Value = Start> {
     let options = (tolerance(), tolerance(), 0..12u64, any::<bool>()).prop_map(
         |(step_tolerance, residual_tolerance, iterations, line_search)| Options {
             step_tolerance,
@@ -106,22 +105,23 @@ fn setups() -> impl Strategy<Value = Setup> {
         },
     );
     (prop::collection::vec(finite(), 1..13), options, 0..4usize)
-        .prop_map(|(start, options, field)| Setup { start, options, field })
+        .prop_map(|(start, options, field)| Start { start, options, field })
 }
 
-impl Setup {
-    fn system<T: Field>(&self) -> System<T> {
+impl Setup for Start {
+    type Solver<T: Field> = System<T>;
+
+    fn solver<T: Field>(&self, _: &mut Answers) -> System<T> {
         System::new(self.start.iter().map(|&x| T::of(x)).collect(), self.options)
     }
 
-    fn drive<T: Field>(&self, answers: Answers) {
-        // A Jacobian, its solution, the trials, a correction and a report.
-        let limit = 1 + self.options.iterations.max(1) * 54;
-        drive(self.system::<T>(), answers, limit);
+    fn field(&self) -> usize {
+        self.field
     }
 
-    fn saved<T: Field>(&self, answers: &mut Answers, turns: usize) -> Vec<u8> {
-        saved_after(self.system::<T>(), answers, turns)
+    fn limit(&self) -> u64 {
+        // A Jacobian, its solution, the trials, a correction and a report.
+        1 + self.options.iterations.max(1) * 54
     }
 }
 
@@ -130,12 +130,7 @@ proptest! {
 
     #[test]
     fn arbitrary_answers(setup in setups(), answers in answers()) {
-        match setup.field {
-            0 => setup.drive::<f32>(answers),
-            1 => setup.drive::<f64>(answers),
-            2 => setup.drive::<c32>(answers),
-            _ => setup.drive::<c64>(answers),
-        }
+        drive_in_its_field(&setup, answers);
     }
 }
 
@@ -144,26 +139,11 @@ proptest! {
 
     #[test]
     fn arbitrary_state(
-        [one, other] in [setups(), setups()],
-        mut answers in answers(),
+        both in [setups(), setups()],
+        answers in answers(),
         turns in [0..60usize, 0..60usize],
         cuts in cuts(),
     ) {
-        fn run<T: Field>(
-            [one, other]: [Setup; 2],
-            answers: &mut Answers,
-            turns: [usize; 2],
-            cuts: &[super::Cut],
-        ) {
-            let state = one.saved::<T>(answers, turns[0]);
-            let donor = other.saved::<T>(answers, turns[1]);
-            survive::<System<T>>(&state, &donor, cuts, answers.clone());
-        }
-        match one.field {
-            0 => run::<f32>([one, other], &mut answers, turns, &cuts),
-            1 => run::<f64>([one, other], &mut answers, turns, &cuts),
-            2 => run::<c32>([one, other], &mut answers, turns, &cuts),
-            _ => run::<c64>([one, other], &mut answers, turns, &cuts),
-        }
+        survive_in_its_field(&both, answers, turns, &cuts);
     }
 }
