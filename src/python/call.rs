@@ -2,10 +2,10 @@
 //!
 //! Before 3.14, Python ends a daemon thread that comes back to an interpreter that is gone with
 //! `pthread_exit`, which unwinds the stack as an exception of C++ does. No Rust frame lets that
-//! through: it would end the whole process. So the unwinding is held up in the first Rust frame that
-//! it gets to, and the thread sleeps until the process has ended, as in 3.14. A thread that is inside
-//! a solve is waited for (`presence.rs`), but most of the time it is in a function of the user's,
-//! which is called from here.
+//! through: it would end the whole process. So the unwinding is held up in the first Rust frame
+//! that it gets to, and the thread sleeps until the process has ended, as in 3.14. A thread that is
+//! inside a solve is waited for (`presence.rs`), but most of the time it is in a function of the
+//! user's, which is called from here.
 
 use std::mem::forget;
 
@@ -14,7 +14,7 @@ use pyo3::ffi::{PyObject, PyObject_Call};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::presence::Outside;
+use super::presence::outside;
 
 type Declared = unsafe extern "C" fn(*mut PyObject, *mut PyObject, *mut PyObject) -> *mut PyObject;
 type Call =
@@ -53,17 +53,14 @@ pub fn call_with<'py>(
     // is volatile to hide that it is the function which is declared without. Where the unwinding is
     // that of a thread's end, it gets no farther than this frame, as with PyO3's own HangThread.
     let call = unsafe { (&raw const declared).cast::<Call>().read_volatile() };
-    let outside = Outside::new();
-    let awake = SleepForever;
-    // SAFETY: the thread is attached, and holds the objects; keywords may be null.
-    let returned = unsafe { call(function.as_ptr(), arguments.as_ptr(), keywords) };
-    forget(awake);
-    // SAFETY: it is a new reference, or null with an exception set.
-    let returned = unsafe { Bound::from_owned_ptr_or_err(py, returned) };
-    if let Some(outside) = outside {
-        outside.end(py);
-    }
-    returned
+    outside(py, || {
+        let awake = SleepForever;
+        // SAFETY: the thread is attached, and holds the objects; keywords may be null.
+        let returned = unsafe { call(function.as_ptr(), arguments.as_ptr(), keywords) };
+        forget(awake);
+        // SAFETY: it is a new reference, or null with an exception set.
+        unsafe { Bound::from_owned_ptr_or_err(py, returned) }
+    })
 }
 
 /// The module of this name, which may have to be loaded.

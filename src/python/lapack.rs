@@ -1,4 +1,5 @@
-//! Borrows LAPACK and BLAS from SciPy, which publishes the addresses of its routines to Cython modules.
+//! Borrows LAPACK and BLAS from SciPy, which publishes the addresses of its routines to Cython
+//! modules.
 
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;

@@ -2,15 +2,15 @@
 //!
 //! BLAS stops its threads before the process is forked, and takes its memory down when it ends,
 //! whether or not somebody computes with it; then there are locks that nobody opens any more, or
-//! crashes. So both wait for work that is done without the GIL (`detached`, and errands). It runs no
-//! Python, so it ends.
+//! crashes. So both wait for work that is done without the GIL (`detached`, and errands). It runs
+//! no Python, so it ends.
 //!
 //! A daemon thread that comes back to an interpreter that is gone is ended by Python, which unwinds
 //! its stack, and what is dropped on the way needs the interpreter. So the end also waits until
-//! nobody is `Inside` a solve, and whoever wants to come inside then first sleeps, once. In a function of
-//! the user's, which may take forever, a thread is `Outside` (`call.rs`). Somebody inside may still
-//! wait for Python: for a lock in a `__float__`, say, or an exit handler for them. So neither waits
-//! for long.
+//! nobody is `Inside` a solve, and whoever wants to come inside then first sleeps, once. In a
+//! function of the user's, which may take forever, a thread is `outside` (`call.rs`). Somebody
+//! inside may still wait for Python: for a lock in a `__float__`, say, or an exit handler for them.
+//! So neither waits for long.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -84,39 +84,38 @@ pub struct Inside {
 
 impl Inside {
     pub fn new(py: Python<'_>) -> Self {
-        let first = !IS_INSIDE.get();
-        if first {
-            enter(py);
-        }
-        Inside { first }
+        IS_INSIDE.with(|is_inside| {
+            let first = !is_inside.get();
+            if first {
+                enter(py, is_inside);
+            }
+            Inside { first }
+        })
     }
 }
 
 impl Drop for Inside {
     fn drop(&mut self) {
         if self.first {
-            leave();
+            IS_INSIDE.with(leave);
         }
     }
 }
 
-/// A thread that was inside, for as long as it is in a function of the user's.
-pub struct Outside(());
-
-impl Outside {
-    pub fn new() -> Option<Self> {
-        IS_INSIDE.get().then(|| {
-            leave();
-            Outside(())
-        })
-    }
-
-    pub fn end(self, py: Python<'_>) {
-        enter(py);
-    }
+/// Runs something of the user's: a thread that was inside is not, for as long as that takes.
+pub fn outside<T>(py: Python<'_>, of_the_user: impl FnOnce() -> T) -> T {
+    IS_INSIDE.with(|is_inside| {
+        if !is_inside.get() {
+            return of_the_user();
+        }
+        leave(is_inside);
+        let returned = of_the_user();
+        enter(py, is_inside);
+        returned
+    })
 }
 
-fn enter(py: Python<'_>) {
+fn enter(py: Python<'_>, is_inside: &Cell<bool>) {
     INSIDE.fetch_add(1, SeqCst);
     if ENDING.load(SeqCst) && !IS_READY.replace(true) {
         INSIDE.fetch_sub(1, SeqCst);
@@ -124,11 +123,11 @@ fn enter(py: Python<'_>) {
         py.detach(|| std::thread::sleep(PATIENCE));
         INSIDE.fetch_add(1, SeqCst);
     }
-    IS_INSIDE.set(true);
+    is_inside.set(true);
 }
 
-fn leave() {
-    IS_INSIDE.set(false);
+fn leave(is_inside: &Cell<bool>) {
+    is_inside.set(false);
     INSIDE.fetch_sub(1, SeqCst);
 }
 

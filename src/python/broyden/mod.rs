@@ -14,7 +14,7 @@ use crate::python::solver::Solver;
 use crate::python::solver::functions::{Callbacks, Functions, Jacobians};
 use crate::python::solver::session::Failure;
 use crate::python::unknowns::Start;
-use options::{Names, OF_BROYDEN1, OF_ROOT, Settings};
+use options::{Names, Settings};
 use session::{Beginning, load};
 
 /// Broyden's first method, step by step: `broyden1` without its loop.
@@ -108,7 +108,7 @@ impl Broyden1 {
         let none = PyDict::new(xin.py());
         let options = options.unwrap_or(&none);
         refuse_unknown(options, &OPTIONS, "Broyden1")?;
-        let mut settings = Settings::read(options, &OF_BROYDEN1)?;
+        let mut settings = Settings::read(options, &Names::of_broyden1(xin.py()))?;
         settings.keep_iterate = true;
         Self::begin(Start::read(xin, "xin")?, settings)
     }
@@ -168,7 +168,8 @@ pub fn broyden1<'py>(
     let py = function.py();
     let _inside = Inside::new(py);
     let residual = Callable::new(function, &PyTuple::empty(py), "F")?;
-    let solver = solve(residual, Start::read(xin, "xin")?, callback, settings, &OF_BROYDEN1)?;
+    let (start, names) = (Start::read(xin, "xin")?, Names::of_broyden1(py));
+    let solver = solve(residual, start, callback, settings, &names)?;
     match failure(&solver, "F")? {
         Some(Failure::NoConvergence) => Err(no_convergence(&result(&solver)?)?),
         Some(Failure::Invalid(error)) => Err(error),
@@ -187,7 +188,8 @@ pub fn root_broyden1<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let _inside = Inside::new(fun.py());
     let residual = Callable::new(fun, args, "fun")?;
-    let solver = solve(residual, Start::read(x0, "x0")?, callback, settings, &OF_ROOT)?;
+    let (start, names) = (Start::read(x0, "x0")?, Names::of_root(fun.py()));
+    let solver = solve(residual, start, callback, settings, &names)?;
     match failure(&solver, "fun")? {
         Some(Failure::Invalid(error)) => Err(error),
         _ => result(&solver),
@@ -199,11 +201,11 @@ fn solve<'py>(
     start: Start<'py>,
     callback: &Bound<'py, PyAny>,
     settings: &Bound<'py, PyDict>,
-    names: &Names,
+    names: &Names<'py>,
 ) -> PyResult<Bound<'py, Solver>> {
     let py = callback.py();
     let verbose = settings.get_item(names.verbose)?;
-    let verbose = verbose.map_or(Ok(false), |verbose| truth(&verbose, names.verbose))?;
+    let verbose = verbose.map_or(Ok(false), |verbose| truth(&verbose, names.verbose.to_str()?))?;
     let mut settings = Settings::read(settings, names)?;
     let callbacks = Callbacks::read(callback, &PyTuple::empty(py), false)?;
     settings.keep_iterate = callbacks.observed();

@@ -31,43 +31,49 @@ pub struct Settings {
 }
 
 /// What the settings are called that `broyden1` and `root` do not call the same.
-pub struct Names {
-    residual: &'static str,
-    relative_residual: &'static str,
-    step: &'static str,
-    relative_step: &'static str,
-    iterations: &'static str,
-    pub verbose: &'static str,
+pub struct Names<'py> {
+    residual: &'py Bound<'py, PyString>,
+    relative_residual: &'py Bound<'py, PyString>,
+    step: &'py Bound<'py, PyString>,
+    relative_step: &'py Bound<'py, PyString>,
+    iterations: &'py Bound<'py, PyString>,
+    pub verbose: &'py Bound<'py, PyString>,
 }
 
-pub const OF_BROYDEN1: Names = Names {
-    residual: "f_tol",
-    relative_residual: "f_rtol",
-    step: "x_tol",
-    relative_step: "x_rtol",
-    iterations: "iter",
-    verbose: "verbose",
-};
+impl<'py> Names<'py> {
+    pub fn of_broyden1(py: Python<'py>) -> Self {
+        Names {
+            residual: intern!(py, "f_tol"),
+            relative_residual: intern!(py, "f_rtol"),
+            step: intern!(py, "x_tol"),
+            relative_step: intern!(py, "x_rtol"),
+            iterations: intern!(py, "iter"),
+            verbose: intern!(py, "verbose"),
+        }
+    }
 
-pub const OF_ROOT: Names = Names {
-    residual: "fatol",
-    relative_residual: "ftol",
-    step: "xatol",
-    relative_step: "xtol",
-    iterations: "nit",
-    verbose: "disp",
-};
+    pub fn of_root(py: Python<'py>) -> Self {
+        Names {
+            residual: intern!(py, "fatol"),
+            relative_residual: intern!(py, "ftol"),
+            step: intern!(py, "xatol"),
+            relative_step: intern!(py, "xtol"),
+            iterations: intern!(py, "nit"),
+            verbose: intern!(py, "disp"),
+        }
+    }
+}
 
 impl Settings {
     /// A setting that is missing or None has its default.
-    pub fn read<'py>(settings: &Bound<'py, PyDict>, names: &Names) -> PyResult<Self> {
+    pub fn read<'py>(settings: &Bound<'py, PyDict>, names: &Names<'py>) -> PyResult<Self> {
         let py = settings.py();
         let given = |name: &Bound<'py, PyString>| given(settings, name);
-        let tolerance = |name: &str, default: f64| -> PyResult<f64> {
-            given(&PyString::new(py, name))?.map_or(Ok(default), |value| real(&value, name))
+        let tolerance = |name: &Bound<'py, PyString>, default: f64| -> PyResult<f64> {
+            given(name)?.map_or(Ok(default), |value| real(&value, name.to_str()?))
         };
-        let whole = |name: &str| -> PyResult<Option<u64>> {
-            given(&PyString::new(py, name))?.map(|value| count(&value, name)).transpose()
+        let whole = |name: &Bound<'py, PyString>| -> PyResult<Option<u64>> {
+            given(name)?.map(|value| count(&value, name.to_str()?)).transpose()
         };
         let norm = given(intern!(py, "tol_norm"))?.map(read_norm).transpose()?;
         Ok(Settings {
@@ -83,7 +89,7 @@ impl Settings {
                 relative_step: tolerance(names.relative_step, f64::INFINITY)?,
                 iterations: whole(names.iterations)?,
             },
-            maxiter: whole("maxiter")?,
+            maxiter: whole(intern!(py, "maxiter"))?,
             search: read_search(settings.get_item(intern!(py, "line_search"))?.as_ref())?,
             keep_iterate: false,
             own_norm: norm.is_some(),
@@ -114,13 +120,16 @@ fn read_alpha(alpha: &Bound<'_, PyAny>) -> PyResult<c64> {
 
 fn read_search(value: Option<&Bound<'_, PyAny>>) -> PyResult<SearchMethod> {
     let Some(value) = value else { return Ok(SearchMethod::Armijo) };
-    let name: Option<&str> = value.extract().ok();
-    match (name, value.extract::<bool>()) {
-        (Some("armijo"), _) | (None, Ok(true)) => Ok(SearchMethod::Armijo),
-        (Some("wolfe"), _) => Ok(SearchMethod::Wolfe),
-        (None, Ok(false)) => Ok(SearchMethod::None),
-        _ if value.is_none() => Ok(SearchMethod::None),
-        _ => Err(PyValueError::new_err(format!(
+    match value.extract() {
+        Ok("armijo") => return Ok(SearchMethod::Armijo),
+        Ok("wolfe") => return Ok(SearchMethod::Wolfe),
+        _ => {}
+    }
+    match value.extract() {
+        Ok(true) => Ok(SearchMethod::Armijo),
+        Ok(false) => Ok(SearchMethod::None),
+        Err(_) if value.is_none() => Ok(SearchMethod::None),
+        Err(_) => Err(PyValueError::new_err(format!(
             "Invalid line search: line_search must be None, 'armijo' or 'wolfe', not {}",
             value.repr()?
         ))),

@@ -380,7 +380,7 @@ impl<T: Entry> Session for Iteration<T> {
         let result = optimize_result(py)?;
         let fields = result.cast::<PyDict>()?;
         fields.set_item(intern!(py, "x"), self.point(py)?)?;
-        fields.set_item(intern!(py, "method"), "broyden1")?;
+        fields.set_item(intern!(py, "method"), intern!(py, "broyden1"))?;
         fields.set_item(intern!(py, "nit"), looks)?;
         fields.set_item(intern!(py, "fun"), self.residual(py)?)?;
         fields.set_item(intern!(py, "status"), status)?;

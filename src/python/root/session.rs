@@ -1,6 +1,6 @@
 //! The kernel of Newton's method for systems, for Python values.
 
-use ndarray::{Dimension, IxDyn};
+use ndarray::Dimension;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -36,6 +36,8 @@ pub struct Iteration<T: Entry> {
     jacobian: Option<Returned<T>>,
     /// It is dense, and large enough for its factorization to be work for later.
     unfactored: Option<Lapack>,
+    /// The last residual as it was read.
+    buffer: Vec<T>,
 }
 
 /// What is saved of it, beside the Jacobian.
@@ -69,7 +71,7 @@ impl<T: Entry> Iteration<T> {
             evaluations: 0,
             jacobians: 0,
         };
-        Iteration { state, jacobian: None, unfactored: None }
+        Iteration { state, jacobian: None, unfactored: None, buffer: Vec::new() }
     }
 
     fn begin_approximation(&mut self) -> PyResult<()> {
@@ -177,11 +179,11 @@ impl<T: Entry> Session for Iteration<T> {
             let jacobian = Returned::read(value, name, shapes)?;
             self.tell_jacobian(value.py(), jacobian)?;
         } else {
-            let mut residual = Vec::new();
-            let shape: IxDyn = arrays::read(value, name, &mut residual)?;
-            self.state.unknowns.expect_count(residual.len(), value, name)?;
-            self.state.residual_shape = shape.slice().to_vec();
-            self.state.kernel.tell_residual(&residual);
+            let shape = arrays::read(value, name, &mut self.buffer)?;
+            self.state.unknowns.expect_count(self.buffer.len(), value, name)?;
+            self.state.residual_shape.clear();
+            self.state.residual_shape.extend_from_slice(shape.slice());
+            self.state.kernel.tell_residual(&self.buffer);
             self.state.evaluations += 1;
         }
         Ok(None)
@@ -256,7 +258,7 @@ impl<T: Entry> Session for Iteration<T> {
             matches!(stop, Stop::SmallResidual | Stop::SmallStep),
         )?;
         fields.set_item(intern!(py, "status"), status(stop))?;
-        fields.set_item(intern!(py, "method"), "newton")?;
+        fields.set_item(intern!(py, "method"), intern!(py, "newton"))?;
         fields.set_item(intern!(py, "fun"), unknowns.array(py, f, residual_shape)?)?;
         fields.set_item(intern!(py, "x"), unknowns.point(py, x)?)?;
         fields.set_item(intern!(py, "jac"), self.jacobian.as_ref().map(|j| j.to_python(py)))?;
@@ -306,7 +308,7 @@ pub fn load<T: Entry>(
     }
     state.unknowns.name = "x0";
     let jacobian = jacobian.map(|jacobian| jacobian.restore(py, unknowns)).transpose()?;
-    Ok(Box::new(Iteration { state, jacobian, unfactored: None }))
+    Ok(Box::new(Iteration { state, jacobian, unfactored: None, buffer: Vec::new() }))
 }
 
 fn status(stop: Stop) -> i32 {

@@ -159,43 +159,50 @@ impl<'py> Functions<'py> {
     fn answer(&mut self, solver: &Bound<'py, Solver>) -> PyResult<()> {
         let py = solver.py();
         let mut evaluated = false;
+        let mut held = Solver::hold(solver)?;
         loop {
-            let next = Solver::hold(solver)?.advance(py)?;
-            match next {
-                Next::Nothing => {
-                    return Solver::hold(solver)?.session()?.print_end(py, self.verbosity);
-                }
+            match held.advance(py)? {
+                Next::Nothing => return held.session()?.print_end(py, self.verbosity),
                 Next::Report => {
+                    drop(held);
                     let stop = self.callbacks.iterated(solver)?;
-                    let mut held = Solver::hold(solver)?;
+                    held = Solver::hold(solver)?;
                     if self.verbosity > 0.0 {
                         held.session()?.print(py, self.verbosity)?;
                     }
                     held.reported(py, stop)?;
                 }
                 next => {
-                    let known = matches!(
-                        (&self.jacobians, next),
-                        (Jacobians::WithResidual(Some(_)), Next::Jacobian)
-                    );
-                    if evaluated && self.callbacks.observed && !known {
+                    if evaluated && self.callbacks.observed && !self.knows(next) {
+                        drop(held);
                         self.callbacks.notify(solver, "evaluated")?;
+                        held = Solver::hold(solver)?;
                     }
                     evaluated = true;
-                    self.answer_one(solver, next)?;
+                    let (x, ticket) = held.question(py)?;
+                    drop(held);
+                    let (value, name) = self.value_at(x, next)?;
+                    held = Solver::hold(solver)?;
+                    held.answer(&value, name, ticket)?;
                 }
             }
         }
     }
 
-    fn answer_one(&mut self, solver: &Bound<'py, Solver>, next: Next) -> PyResult<()> {
-        let (x, ticket) = Solver::hold(solver)?.question(solver.py())?;
-        let (value, name) = match next {
-            Next::Jacobian => self.jacobian_at(&x)?,
-            _ => (self.residual_at(&x)?, self.residual.name),
-        };
-        drop(x);
-        Solver::hold(solver)?.answer(&value, name, ticket)
+    /// Whether the value came with the last one.
+    fn knows(&self, next: Next) -> bool {
+        matches!((&self.jacobians, next), (Jacobians::WithResidual(Some(_)), Next::Jacobian))
+    }
+
+    fn value_at(
+        &mut self,
+        x: Bound<'py, PyAny>,
+        next: Next,
+    ) -> PyResult<(Bound<'py, PyAny>, &'static str)> {
+        match next {
+            Next::Jacobian => self.jacobian_at(&x),
+            _ => Ok((self.residual_at(&x)?, self.residual.name)),
+        }
     }
 
     fn residual_at(&mut self, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
@@ -225,8 +232,7 @@ impl<'py> Functions<'py> {
                 Ok((jacobian, "fun (the Jacobian)"))
             }
             Jacobians::None => Err(PyTypeError::new_err(
-                "jac is missing: pass it to solve(fun, jac), or make the solver with \
-                     jac='2-point'",
+                "jac is missing: pass it to solve(fun, jac), or make the solver with jac='2-point'",
             )),
         }
     }

@@ -70,7 +70,9 @@ impl Solver {
                 "the solver is in use: by another thread, or by what it has just called",
             )
         })?;
-        held.await_session(solver.py())?;
+        if held.away.is_some() {
+            held.await_session(solver.py())?;
+        }
         Ok(held)
     }
 
@@ -90,7 +92,6 @@ impl Solver {
     }
 
     fn advance(&mut self, py: Python<'_>) -> PyResult<Next> {
-        let _inside = Inside::new(py);
         loop {
             let session = self.session()?;
             match session.advance(py)? {
@@ -228,6 +229,7 @@ impl Solver {
     /// Whether the solve has ended.
     #[getter]
     fn done(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let _inside = Inside::new(slf.py());
         Ok(Self::hold(slf)?.settle(slf.py())? == Next::Nothing)
     }
 
@@ -238,6 +240,7 @@ impl Solver {
     /// RuntimeError
     ///     If no residual is known yet.
     fn stop(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let _inside = Inside::new(slf.py());
         let mut solver = Self::hold(slf)?;
         match solver.settle(slf.py())? {
             Next::Nothing => Ok(()),
