@@ -403,31 +403,17 @@ def test_solvers_left_over_at_the_end_of_the_process():
     )
 
 
+LEAST_SQUARES = """
+    n = SIZE
+    a = rng.normal(size=(2 * n, n))
+    raphson.lsqtr(
+        lambda x: np.tanh(a @ x) - 2, np.zeros(n), lambda x: a, verbose=0, xtol=0, ftol=0,
+        options={"tr_method": METHOD, "initial_trust_radius": 1e-3},
+    )
+"""
+
 LONG_SOLVES = {
-    "lsqtr, qr": """
-        n = SIZE
-        a = rng.normal(size=(2 * n, n))
-        raphson.lsqtr(
-            lambda x: np.tanh(a @ x) - 2, np.zeros(n), lambda x: a, verbose=0, xtol=0, ftol=0,
-            options={"tr_method": "qr", "initial_trust_radius": 1e-3},
-        )
-    """,
-    "lsqtr, svd": """
-        n = SIZE
-        a = rng.normal(size=(2 * n, n))
-        raphson.lsqtr(
-            lambda x: np.tanh(a @ x) - 2, np.zeros(n), lambda x: a, verbose=0, xtol=0, ftol=0,
-            options={"tr_method": "svd", "initial_trust_radius": 1e-3},
-        )
-    """,
-    "lsqtr, cho": """
-        n = SIZE
-        a = rng.normal(size=(2 * n, n))
-        raphson.lsqtr(
-            lambda x: np.tanh(a @ x) - 2, np.zeros(n), lambda x: a, verbose=0, xtol=0, ftol=0,
-            options={"tr_method": "cho", "initial_trust_radius": 1e-3},
-        )
-    """,
+    **{f"lsqtr, {m}": LEAST_SQUARES.replace("METHOD", repr(m)) for m in ("qr", "svd", "cho")},
     "root: newton": """
         n = 2 * SIZE
         a = rng.normal(size=(n, n))
