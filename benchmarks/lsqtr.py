@@ -4,6 +4,7 @@ Where there is an environment with desc-opt, its interpreter in `DESC_PYTHON` ad
 the small fit, after compilation.
 """
 
+import json
 import os
 import subprocess
 import time
@@ -30,12 +31,16 @@ def decay_jacobian(x):
     return np.stack([exponential, -x[0] * TIMES * exponential, np.ones_like(TIMES)], axis=1)
 
 
+def fit() -> object:
+    return raphson.lsqtr(decay, START, decay_jacobian, verbose=0)
+
+
 def small() -> Row:
     calls = Calls()
     raphson.lsqtr(calls.record(decay), START, calls.record(decay_jacobian), verbose=0)
     return measure(
         "lsqtr: exponential fit, 3 parameters, 100 points",
-        raphson=lambda: raphson.lsqtr(decay, START, decay_jacobian, verbose=0),
+        raphson=fit,
         scipy=lambda: scipy.optimize.least_squares(decay, START, decay_jacobian, **TOLERANCES),
         bare=calls.repeat,
     )
@@ -181,36 +186,40 @@ def against_scipy(m: int, n: int) -> Row:
 
 
 DESC_SCRIPT = """
-import contextlib, io, sys, time
-with contextlib.redirect_stdout(io.StringIO()):
-    from desc.optimize import lsqtr
+import json, os, sys
+answers = os.dup(1)
+os.dup2(2, 1)
+from desc.optimize import lsqtr
 import jax, jax.numpy as jnp
-import numpy as np
-t, y = map(jnp.asarray, np.loadtxt(sys.stdin))
+t, y = map(jnp.asarray, json.loads(sys.stdin.readline()))
 fun = jax.jit(lambda x: x[0] * jnp.exp(-x[1] * t) + x[2] - y)
 jac = jax.jit(jax.jacfwd(fun))
 x0 = jnp.array([1.0, 1.0, 0.0])
-best = float("inf")
-for _ in range(7):
-    begin = time.perf_counter()
+for _ in sys.stdin:
     lsqtr(fun, x0, jac, verbose=0)
-    best = min(best, time.perf_counter() - begin)
-print(best)
+    os.write(answers, b"solved\\n")
 """
 
 
-def desc_seconds(python: str) -> float:
-    """Time DESC on the small fit, in its own environment; the first solve compiles."""
-    data = "\n".join(" ".join(map(repr, map(float, row))) for row in (TIMES, OBSERVED))
-    output = subprocess.run(
+def against_desc(python: str) -> Row:
+    """Time DESC on the small fit, in its own environment, once it has compiled what it needs."""
+    with subprocess.Popen(
         [python, "-c", DESC_SCRIPT],
-        input=data,
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         text=True,
-        check=True,
+        bufsize=1,
         env=os.environ | {"JAX_ENABLE_X64": "1"},
-    )
-    return float(output.stdout.split()[-1])
+    ) as process:
+        process.stdin.write(json.dumps([TIMES.tolist(), OBSERVED.tolist()]) + "\n")
+
+        def solve() -> None:
+            process.stdin.write("solve\n")
+            if not process.stdout.readline():
+                raise RuntimeError(f"DESC failed in {python}")
+
+        return measure("lsqtr: exponential fit, DESC", raphson=fit, desc=solve)
 
 
 def peak_memory(m: int, n: int) -> int:
@@ -230,7 +239,7 @@ def main() -> None:
     print_table(rows, "scipy")
     python = os.environ.get("DESC_PYTHON")
     if python:
-        ratio = desc_seconds(python) / rows[0].seconds["raphson"]
+        ratio = against_desc(python).ratio("desc")
         print(f"\nDESC takes {ratio:.0f} times as long for the exponential fit.")
     dense(4000, 1000)
     m, n = 20_000, 500
