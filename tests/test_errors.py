@@ -343,9 +343,11 @@ def test_interrupts_while_numbers_are_read_come_through(call):
 )
 def test_interrupts_stop_a_solve(solve):
     # operator.neg and pos run no Python code, so only the solver can let the timer's thread run.
-    # raise_signal, because os.kill would end the process on Windows.
+    # raise_signal, because os.kill would end the process on Windows. Where the tests run in the
+    # background, a shell may have had Ctrl-C ignored.
     program = f"""
 import itertools, math, operator, signal, threading, raphson
+signal.signal(signal.SIGINT, signal.default_int_handler)
 raphson.root(lambda x: x - 1, [0.0])
 steps = itertools.count(1)
 slowly = lambda x: x * 0 + math.sin(next(steps)) + 2

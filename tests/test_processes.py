@@ -437,6 +437,8 @@ import os, signal, threading, time
 import numpy as np
 import raphson
 
+# Where the tests run in the background, a shell may have had it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 rng = np.random.default_rng(1)
 raphson.root(lambda x: x - 1, [0.0])
 raphson.lsqtr(lambda x: x - 1, [0.0], "2-point", verbose=0)
