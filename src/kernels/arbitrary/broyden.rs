@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{Answers, Counts, Kernel, Setup, Told, answers, cases, cuts, drive_in_its_field};
+use super::{Answers, Counts, InAnyField, Kernel, Told, answers, cases, cuts, drive_in_its_field};
 use super::{finite, number, survive_in_its_field, tolerance};
 use crate::kernels::broyden::inverse_jacobian::RankLimit;
 use crate::kernels::broyden::solver::{Ask, Broyden, Options, SearchMethod};
@@ -75,7 +75,7 @@ fn sizes(answers: &mut Answers) -> Sizes {
 }
 
 #[derive(Clone, Debug)]
-struct Start {
+struct Setup {
     start: Vec<f64>,
     options: Options<f64>,
     field: usize,
@@ -101,7 +101,7 @@ fn terminations() -> impl Strategy<Value = Termination> {
         })
 }
 
-fn setups() -> impl Strategy<Value = Start> {
+fn setups() -> impl Strategy<Value = Setup> {
     let search = select(vec![SearchMethod::None, SearchMethod::Armijo, SearchMethod::Wolfe]);
     let options = (
         prop::option::weighted(0.2, number()),
@@ -124,10 +124,10 @@ fn setups() -> impl Strategy<Value = Start> {
         },
     );
     (prop::collection::vec(finite(), 1..13), options, 0..4usize)
-        .prop_map(|(start, options, field)| Start { start, options, field })
+        .prop_map(|(start, options, field)| Setup { start, options, field })
 }
 
-impl Setup for Start {
+impl InAnyField for Setup {
     type Solver<T: Field> = Broyden<T>;
 
     fn solver<T: Field>(&self, answers: &mut Answers) -> Broyden<T> {

@@ -152,7 +152,7 @@ pub fn survive<K: Kernel>(state: &[u8], donor: &[u8], cuts: &[Cut], mut answers:
 }
 
 /// How to set up a solver that computes in any of the four fields.
-pub trait Setup {
+pub trait InAnyField {
     type Solver<T: Field>: Kernel;
 
     fn solver<T: Field>(&self, answers: &mut Answers) -> Self::Solver<T>;
@@ -164,8 +164,8 @@ pub trait Setup {
     fn limit(&self) -> u64;
 }
 
-pub fn drive_in_its_field(setup: &impl Setup, answers: Answers) {
-    fn run<S: Setup, T: Field>(setup: &S, mut answers: Answers) {
+pub fn drive_in_its_field(setup: &impl InAnyField, answers: Answers) {
+    fn run<S: InAnyField, T: Field>(setup: &S, mut answers: Answers) {
         drive(setup.solver::<T>(&mut answers), answers, setup.limit());
     }
     match setup.field() {
@@ -177,13 +177,13 @@ pub fn drive_in_its_field(setup: &impl Setup, answers: Answers) {
 }
 
 /// Cuts up the state of the first, after so many turns of both, with the second for a donor.
-pub fn survive_in_its_field<S: Setup>(
+pub fn survive_in_its_field<S: InAnyField>(
     [one, other]: &[S; 2],
     answers: Answers,
     turns: [usize; 2],
     cuts: &[Cut],
 ) {
-    fn run<S: Setup, T: Field>(
+    fn run<S: InAnyField, T: Field>(
         [one, other]: [&S; 2],
         mut answers: Answers,
         turns: [usize; 2],

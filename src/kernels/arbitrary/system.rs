@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Answers, Counts, Kernel, Setup, Told, answers, cases, cuts, drive_in_its_field};
+use super::{Answers, Counts, InAnyField, Kernel, Told, answers, cases, cuts, drive_in_its_field};
 use super::{finite, survive_in_its_field, tolerance};
 use crate::kernels::newton::system::{Ask, Options, System};
 use crate::linalg::Field;
@@ -89,13 +89,13 @@ impl<T: Field> Kernel for System<T> {
 }
 
 #[derive(Clone, Debug)]
-struct Start {
+struct Setup {
     start: Vec<f64>,
     options: Options,
     field: usize,
 }
 
-fn setups() -> impl Strategy<Value = Start> {
+fn setups() -> impl Strategy<Value = Setup> {
     let options = (tolerance(), tolerance(), 0..12u64, any::<bool>()).prop_map(
         |(step_tolerance, residual_tolerance, iterations, line_search)| Options {
             step_tolerance,
@@ -105,10 +105,10 @@ fn setups() -> impl Strategy<Value = Start> {
         },
     );
     (prop::collection::vec(finite(), 1..13), options, 0..4usize)
-        .prop_map(|(start, options, field)| Start { start, options, field })
+        .prop_map(|(start, options, field)| Setup { start, options, field })
 }
 
-impl Setup for Start {
+impl InAnyField for Setup {
     type Solver<T: Field> = System<T>;
 
     fn solver<T: Field>(&self, _: &mut Answers) -> System<T> {
