@@ -437,6 +437,18 @@ def test_root_warns_as_scipys():
         )
 
 
+def test_root_leaves_the_jacobian_of_a_pair_alone():
+    def pair(x):
+        return CURVES.residual(x), None
+
+    found = raphson.root(pair, near_curves(), jac=True, method="broyden1")
+    alone = raphson.root(CURVES.residual, near_curves(), method="broyden1")
+    assert np.array_equal(found.x, alone.x)
+    assert found.nfev == alone.nfev
+    with pytest.raises(ValueError, match=r"fun must return a pair \(F, J\) where jac is True"):
+        raphson.root(lambda x: x[0], [1.0], jac=True, method="broyden1")
+
+
 # Properties
 
 

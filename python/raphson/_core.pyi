@@ -41,6 +41,7 @@ def root_broyden1(
     fun: Callable[..., Any],
     x0: ArrayLike,
     args: tuple[Any, ...],
+    pairs: bool,
     callback: Callback | None,
     settings: dict[str, Any],
 ) -> Any: ...

@@ -64,12 +64,11 @@ def _broyden1(
     if given:
         names = ", ".join(map(str, given))
         warnings.warn(f"Unknown solver options: {names}", OptimizeWarning, stacklevel=3)
-    if jac is True:
-        original, fun = fun, lambda x, *args: original(x, *args)[0]
-    elif jac is not None:
+    pairs = jac is True
+    if jac is not None and not pairs:
         message = "Method broyden1 does not use the jacobian (jac)."
         warnings.warn(message, RuntimeWarning, stacklevel=3)
-    return _core.root_broyden1(fun, x0, args, callback, settings)
+    return _core.root_broyden1(fun, x0, args, pairs, callback, settings)
 
 
 _METHODS = {"newton": _core.root_newton, "broyden1": _broyden1}

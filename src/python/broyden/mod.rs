@@ -169,7 +169,7 @@ pub fn broyden1<'py>(
     let _inside = Inside::new(py);
     let residual = Callable::new(function, &PyTuple::empty(py), "F")?;
     let (start, names) = (Start::read(xin, "xin")?, Names::of_broyden1(py));
-    let solver = solve(residual, start, callback, settings, &names)?;
+    let solver = solve(residual, Jacobians::None, start, callback, settings, &names)?;
     match failure(&solver, "F")? {
         Some(Failure::NoConvergence) => Err(no_convergence(&result(&solver)?)?),
         Some(Failure::Invalid(error)) => Err(error),
@@ -177,19 +177,21 @@ pub fn broyden1<'py>(
     }
 }
 
-/// `root(method='broyden1')`: a Result.
+/// `root(method='broyden1')`: a Result. `pairs` says that the function returns (F, J).
 #[pyfunction]
 pub fn root_broyden1<'py>(
     fun: &Bound<'py, PyAny>,
     x0: &Bound<'py, PyAny>,
     args: &Bound<'py, PyTuple>,
+    pairs: bool,
     callback: &Bound<'py, PyAny>,
     settings: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let _inside = Inside::new(fun.py());
     let residual = Callable::new(fun, args, "fun")?;
+    let jacobians = if pairs { Jacobians::WithResidual(None) } else { Jacobians::None };
     let (start, names) = (Start::read(x0, "x0")?, Names::of_root(fun.py()));
-    let solver = solve(residual, start, callback, settings, &names)?;
+    let solver = solve(residual, jacobians, start, callback, settings, &names)?;
     match failure(&solver, "fun")? {
         Some(Failure::Invalid(error)) => Err(error),
         _ => result(&solver),
@@ -198,6 +200,7 @@ pub fn root_broyden1<'py>(
 
 fn solve<'py>(
     residual: Callable<'py>,
+    jacobians: Jacobians<'py>,
     start: Start<'py>,
     callback: &Bound<'py, PyAny>,
     settings: &Bound<'py, PyDict>,
@@ -209,12 +212,8 @@ fn solve<'py>(
     let mut settings = Settings::read(settings, names)?;
     let callbacks = Callbacks::read(callback, &PyTuple::empty(py), false)?;
     settings.keep_iterate = callbacks.observed();
-    let mut functions = Functions {
-        residual,
-        jacobians: Jacobians::None,
-        callbacks,
-        verbosity: f64::from(u8::from(verbose)),
-    };
+    let verbosity = f64::from(u8::from(verbose));
+    let mut functions = Functions { residual, jacobians, callbacks, verbosity };
     let solver = Bound::new(py, Broyden1::begin(start, settings)?)?.into_super();
     functions.solve(&solver)?;
     Ok(solver)
