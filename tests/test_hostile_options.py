@@ -83,7 +83,8 @@ GARBAGE = [
         iter([1.0]),
     ),
     *(np.zeros(0), np.zeros((0, 3)), np.ones((2,) * 10), np.array(["a"]), np.array([None])),
-    *(np.array("2020", dtype="M8[s]"), np.zeros(2, dtype="V4"), np, slice(1), babble),
+    *(np.array("2020", dtype="M8[s]"), np.zeros(2, dtype="V4"), np, slice(1)),
+    *(np.nan_to_num, babble),
 ]
 
 numbers = st.sampled_from(NUMBERS)
