@@ -24,6 +24,7 @@ mod _core {
     #[pymodule_init]
     fn init(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
         crate::python::expect_main_interpreter(module.py())?;
+        crate::python::read_vector_units()?;
         crate::python::presence::register(module.py())
     }
 

@@ -8,5 +8,6 @@ pub mod lu;
 pub mod norm;
 pub mod product_svd;
 pub mod tall;
+pub mod vector_units;
 
 pub use field::Field;

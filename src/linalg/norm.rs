@@ -75,28 +75,35 @@ fn join<T: Field>(vector: &[T], parts: Vec<(f64, f64)>) -> Norms {
 
 #[cfg(test)]
 mod tests {
+    use super::super::vector_units::tests::with_all_units;
     use super::*;
     use ndarray_linalg::c64;
 
     #[test]
     fn norms_of_ordinary_vectors() {
-        assert_eq!(norm(&[3.0, -4.0]), 5.0);
-        assert_eq!(max_norm(&[3.0, -4.0]), 4.0);
-        assert_eq!(norm(&[c64::new(3.0, 4.0), c64::new(0.0, 12.0)]), 13.0);
+        with_all_units(|| {
+            assert_eq!(norm(&[3.0, -4.0]), 5.0);
+            assert_eq!(max_norm(&[3.0, -4.0]), 4.0);
+            assert_eq!(norm(&[c64::new(3.0, 4.0), c64::new(0.0, 12.0)]), 13.0);
+        });
     }
 
     #[test]
     fn norms_at_the_ends_of_the_range() {
-        assert!((norm(&[3e200, 4e200]) / 5e200 - 1.0).abs() < 1e-15);
-        assert!((norm(&[3e-200, 4e-200]) / 5e-200 - 1.0).abs() < 1e-15);
-        assert_eq!(norm(&[0.0, 0.0]), 0.0);
-        assert_eq!(norm(&[1.0, f64::INFINITY]), f64::INFINITY);
+        with_all_units(|| {
+            assert!((norm(&[3e200, 4e200]) / 5e200 - 1.0).abs() < 1e-15);
+            assert!((norm(&[3e-200, 4e-200]) / 5e-200 - 1.0).abs() < 1e-15);
+            assert_eq!(norm(&[0.0, 0.0]), 0.0);
+            assert_eq!(norm(&[1.0, f64::INFINITY]), f64::INFINITY);
+        });
     }
 
     #[test]
     fn nan_is_never_lost() {
-        assert!(max_norm(&[f64::NAN, 1.0]).is_nan());
-        assert!(max_norm(&[1.0, f64::NAN, 2.0]).is_nan());
-        assert!(norm(&[f64::NAN, 1.0]).is_nan());
+        with_all_units(|| {
+            assert!(max_norm(&[f64::NAN, 1.0]).is_nan());
+            assert!(max_norm(&[1.0, f64::NAN, 2.0]).is_nan());
+            assert!(norm(&[f64::NAN, 1.0]).is_nan());
+        });
     }
 }

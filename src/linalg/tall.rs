@@ -10,10 +10,10 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use ndarray::{Array2, ArrayView1, ArrayViewMut1};
-use pulp::Arch;
 use rayon::prelude::*;
 
 use super::Field;
+use super::vector_units::vector_units;
 
 /// Rows of a block: few enough for the blocks of some dozen vectors to fit the cache of a core.
 const BLOCK: usize = 2048;
@@ -39,11 +39,11 @@ fn rows_of(block: usize, rows: usize) -> Range<usize> {
 /// How many partial sums overlap their additions in the processor.
 const LANES: usize = 8;
 
-/// Runs a loop over a block compiled for the widest vectors that the processor has. The order of
-/// additions is fixed by the lanes in the source, so the result has the same bits on all of them.
+/// Runs a loop over a block compiled for the processor's vector units. The order of additions is
+/// fixed by the lanes in the source, so the result has the same bits on all of them.
 #[inline(always)]
 fn vectorized<R>(run: impl FnOnce() -> R) -> R {
-    Arch::new().dispatch(run)
+    vector_units().dispatch(run)
 }
 
 /// Σ term(xᵢ, yᵢ) over two vectors of the same length.
@@ -373,47 +373,99 @@ pub fn combine<T: Field>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::vector_units::tests::with_all_units;
     use super::*;
-    use ndarray_linalg::c64;
+    use ndarray_linalg::{c32, c64};
 
     fn vector(length: usize, seed: usize) -> Vec<f64> {
         (0..length).map(|i| ((i * 7919 + seed * 104_729) % 1013) as f64 / 1013.0 - 0.5).collect()
     }
 
+    fn complex_vector(length: usize, seed: usize) -> Vec<c64> {
+        let (real, imaginary) = (vector(length, seed), vector(length, seed + 50));
+        real.into_iter().zip(imaginary).map(|(re, im)| c64::new(re, im)).collect()
+    }
+
     #[test]
     fn blocks_and_threads_do_not_change_the_result_beyond_rounding() {
-        for length in [1, 5, 8, BLOCK, BLOCK + 1, 3 * BLOCK - 1, WORTH_THREADS / 2 + 17] {
-            let vectors: Vec<Vec<f64>> = (0..7).map(|seed| vector(length, seed)).collect();
-            let x = vector(length, 9);
-            for (sum, v) in dots(&vectors, &x).iter().zip(&vectors) {
-                let plain: f64 = v.iter().zip(&x).map(|(v, x)| v * x).sum();
-                assert!((sum - plain).abs() < 1e-12 * length as f64);
+        with_all_units(|| {
+            for length in [1, 5, 8, BLOCK, BLOCK + 1, 3 * BLOCK - 1, WORTH_THREADS / 2 + 17] {
+                expect_plain_sums(length);
             }
-            let mut y = vec![0.0; length];
-            let coefficients = [1.0, -1.0, 0.5, 2.0, 3.0, -0.25, 0.125];
-            let sums = combine(&mut y, 2.0, &x, &coefficients, &vectors);
-            for i in 0..length {
-                let terms = coefficients.iter().zip(&vectors).map(|(c, v)| c * v[i]);
-                assert!((y[i] - 2.0 * x[i] - terms.sum::<f64>()).abs() < 1e-14);
-            }
-            assert_eq!(sums.len(), 8);
-            for (sum, v) in sums.iter().zip(vectors.iter().chain([&y])) {
-                assert!((sum - dot(v, &y)).abs() < 1e-12 * length as f64);
-            }
+        });
+    }
+
+    fn expect_plain_sums(length: usize) {
+        let vectors: Vec<Vec<f64>> = (0..7).map(|seed| vector(length, seed)).collect();
+        let x = vector(length, 9);
+        for (sum, v) in dots(&vectors, &x).iter().zip(&vectors) {
+            let plain: f64 = v.iter().zip(&x).map(|(v, x)| v * x).sum();
+            assert!((sum - plain).abs() < 1e-12 * length as f64);
+        }
+        let mut y = vec![0.0; length];
+        let coefficients = [1.0, -1.0, 0.5, 2.0, 3.0, -0.25, 0.125];
+        let sums = combine(&mut y, 2.0, &x, &coefficients, &vectors);
+        for i in 0..length {
+            let terms = coefficients.iter().zip(&vectors).map(|(c, v)| c * v[i]);
+            assert!((y[i] - 2.0 * x[i] - terms.sum::<f64>()).abs() < 1e-14);
+        }
+        assert_eq!(sums.len(), 8);
+        for (sum, v) in sums.iter().zip(vectors.iter().chain([&y])) {
+            assert!((sum - dot(v, &y)).abs() < 1e-12 * length as f64);
         }
     }
 
     #[test]
     fn repeated_passes_have_the_same_bits() {
-        let vectors = [vector(100_000, 1), vector(100_000, 2)];
-        let x = vector(100_000, 3);
-        assert_eq!(dots(&vectors, &x), dots(&vectors, &x));
+        with_all_units(|| {
+            let vectors = [vector(100_000, 1), vector(100_000, 2)];
+            let x = vector(100_000, 3);
+            assert_eq!(dots(&vectors, &x), dots(&vectors, &x));
+        });
+    }
+
+    /// All that the passes compute from some vectors.
+    fn passes<T: Field>(vectors: &[Vec<T>], x: &[T]) -> (Vec<T>, f64) {
+        let coefficients: Vec<T> = vectors.iter().map(|v| v[0]).collect();
+        let (mut combined, mut displaced) = (x.to_vec(), x.to_vec());
+        let mut all = dots(vectors, x);
+        all.extend(combine(&mut combined, x[0], x, &coefficients, vectors));
+        displace(&mut displaced, x, coefficients[0], &vectors[0]);
+        assert!(move_by(&mut displaced, &vectors[1]));
+        add_scaled(&mut displaced, coefficients[1], &vectors[2]);
+        all.push(sum_pairs(x, &vectors[0], |x, v| x * v + x));
+        let largest = largest_size(&combined);
+        all.extend(combined.into_iter().chain(displaced));
+        (all, largest)
+    }
+
+    #[test]
+    fn all_vector_units_give_the_same_bits() {
+        for length in [1, 5, 8, 100, BLOCK + 13] {
+            let real: Vec<_> = (0..7).map(|seed| vector(length, seed)).collect();
+            let results = with_all_units(|| passes(&real, &vector(length, 9)));
+            assert!(results.iter().all(|result| *result == results[0]));
+
+            let complex: Vec<_> = (0..7).map(|seed| complex_vector(length, seed)).collect();
+            let results = with_all_units(|| passes(&complex, &complex_vector(length, 9)));
+            assert!(results.iter().all(|result| *result == results[0]));
+
+            let narrow = |v: Vec<c64>| -> Vec<_> {
+                v.into_iter().map(|z| c32::new(z.re as f32, z.im as f32)).collect()
+            };
+            let single: Vec<_> = complex.into_iter().map(narrow).collect();
+            let x = narrow(complex_vector(length, 9));
+            let results = with_all_units(|| passes(&single, &x));
+            assert!(results.iter().all(|result| *result == results[0]));
+        }
     }
 
     #[test]
     fn the_first_factor_is_conjugated() {
-        let (x, y) = ([c64::new(0.0, 2.0)], [c64::new(3.0, 0.0)]);
-        assert_eq!(dot(&x, &y), c64::new(0.0, -6.0));
-        assert_eq!(dots(&[x.to_vec()], &y), [c64::new(0.0, -6.0)]);
+        with_all_units(|| {
+            let (x, y) = ([c64::new(0.0, 2.0)], [c64::new(3.0, 0.0)]);
+            assert_eq!(dot(&x, &y), c64::new(0.0, -6.0));
+            assert_eq!(dots(&[x.to_vec()], &y), [c64::new(0.0, -6.0)]);
+        });
     }
 }

@@ -22,6 +22,8 @@ use pyo3::exceptions::PyImportError;
 use pyo3::ffi::{PyInterpreterState_Get, PyInterpreterState_GetID};
 use pyo3::prelude::*;
 
+use crate::linalg::vector_units;
+
 /// Refuses subinterpreters: what is imported once is kept for the whole process, and the objects of
 /// one interpreter are not for another.
 pub fn expect_main_interpreter(_: Python<'_>) -> PyResult<()> {
@@ -33,4 +35,9 @@ pub fn expect_main_interpreter(_: Python<'_>) -> PyResult<()> {
     Err(PyImportError::new_err(
         "raphson works in the main interpreter only, not in subinterpreters",
     ))
+}
+
+/// Lets the environment choose the vector units, for tests.
+pub fn read_vector_units() -> PyResult<()> {
+    vector_units::read_environment().map_err(PyImportError::new_err)
 }
