@@ -20,7 +20,7 @@ pub struct Lu<T: Field> {
     pivots: Vec<i32>,
 }
 
-/// A pivot is exactly zero.
+/// A pivot is zero, or what rounding has left of zero.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Singular;
 
@@ -35,6 +35,9 @@ impl<T: Field> Lu<T> {
         let layout = factors.square_layout().map_err(|_| Singular)?;
         let entries = factors.as_allocated_mut().map_err(|_| Singular)?;
         let pivots = T::lu(layout, entries).map_err(|_| Singular)?;
+        if has_lost_pivot(entries, pivots.len()) {
+            return Err(Singular);
+        }
         Ok(Lu { lapack, factors, pivots })
     }
 
@@ -50,6 +53,21 @@ impl<T: Field> Lu<T> {
         let rhs = rhs.as_slice_mut().ok_or(Singular)?;
         T::solve(layout, Transpose::No, entries, &self.pivots, rhs).map_err(|_| Singular)
     }
+}
+
+/// Whether a pivot is no larger than the rounding errors of the sum that it came from,
+///
+///     |uⱼⱼ| ≤ j ε (|L| |U|)ⱼⱼ.
+///
+/// What is exactly zero then depends on the order of the additions, and so on the machine. Scaling
+/// rows or columns changes nothing in this.
+fn has_lost_pivot<T: Field>(factors: &[T], order: usize) -> bool {
+    factors.chunks_exact(order).enumerate().any(|(j, column)| {
+        let pivot = column[j].size();
+        let row = factors[j..].iter().step_by(order);
+        let terms = row.zip(column).take(j).map(|(l, u)| l.size() * u.size());
+        pivot <= j as f64 * T::EPSILON * (pivot + terms.sum::<f64>())
+    })
 }
 
 /// LAPACK trusts factors and pivots, and so they are looked at before it gets them.
@@ -107,6 +125,27 @@ mod tests {
         let mut rhs = matrix.dot(&solution);
         Lu::new(Lapack::of_the_system(), matrix.view()).unwrap().solve_in_place(&mut rhs).unwrap();
         assert!((&rhs - &solution).iter().all(|error| error.norm() < 1e-14));
+    }
+
+    #[test]
+    fn what_rounding_leaves_of_a_zero_pivot_is_singular() {
+        let lapack = Lapack::of_the_system();
+        let matrix = array![[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]];
+        for (row, column) in [(1.0, 1.0), (1e-20, 1.0), (1.0, 1e20), (1e30, 1e-10)] {
+            let mut scaled = matrix.clone();
+            scaled.row_mut(1).mapv_inplace(|entry| entry * row);
+            scaled.column_mut(0).mapv_inplace(|entry| entry * column / 3.0);
+            assert!(Lu::new(lapack, scaled.view()).is_err());
+        }
+    }
+
+    #[test]
+    fn small_pivots_of_a_badly_scaled_matrix_are_not_singular() {
+        let matrix = array![[1.0, 1.0, 1.0], [1e-20, 2e-20, 3e-20], [1e-30, 4e-30, 9.5e-30]];
+        let mut rhs = matrix.sum_axis(ndarray::Axis(1));
+        let lu = Lu::new(Lapack::of_the_system(), matrix.view()).unwrap();
+        lu.solve_in_place(&mut rhs).unwrap();
+        assert!(rhs.iter().all(|x: &f64| (x - 1.0).abs() < 1e-13));
     }
 
     #[test]
