@@ -19,11 +19,11 @@ RECORDED = json.loads(
     (Path(__file__).parent / "fixtures" / "desc" / "desc_lsqtr.json").read_text("utf-8")
 )["cases"]
 
-# DESC against itself, with residuals disturbed by an ulp, ends these in several ways: a last step
-# reduces the cost by rounding only, or two columns are equal until rounding breaks the tie. What
-# they share is compared.
+# What rounding the residual and the Jacobian does to DESC's points covers what its own sums do:
+# the deviations are a twentieth of the tolerances below or less, whatever LAPACK and vector units
+# compute them. But DESC against itself, with residuals disturbed by an ulp, ends these in several
+# ways: a last step reduces the cost by rounding only. What they share is compared.
 ENDS_BY_ROUNDING = {
-    "biggs exp6",
     "exponential fit: tight",
     "exponential fit: tight svd",
     "exponential fit: ftol only",
@@ -39,11 +39,7 @@ REFUSED = {"beale: radius not positive", "rosenbrock: max_nfev 0"}
 # Reductions at the level of rounding are printed.
 PRINTS_ROUNDING = {"bard: verbose 2 tight"}
 
-FAITHFUL = [
-    case
-    for case in RECORDED
-    if not case["faults"] and case["name"] not in REFUSED | {"biggs exp6"}
-]
+FAITHFUL = [case for case in RECORDED if not case["faults"] and case["name"] not in REFUSED]
 
 
 def run(problem, **arguments):
@@ -205,13 +201,17 @@ def test_3_the_first_step_is_that_of_minimum_norm(kind, method):
 
 
 @pytest.mark.parametrize("method", ["qr", "svd", "cho"])
-@pytest.mark.parametrize("shape", [(6, 3), (50, 30), (60, 100)])
-def test_3_deficient_products_are_noticed(shape, method):
+@pytest.mark.parametrize(
+    ("shape", "count"),
+    # A few of the last only: BLAS takes threads for them, which keep waiting for each other.
+    [((6, 3), 40), ((50, 30), 40), ((30, 50), 40), ((60, 100), 5)],
+)
+def test_3_deficient_products_are_noticed(shape, count, method):
     # The smallest pivot of such a triangle can be a hundred times its smallest singular value.
     rng = np.random.default_rng(0)
     m, n = shape
     rank = min(shape) - 1
-    for _ in range(40):
+    for _ in range(count):
         matrix = rng.normal(size=(m, rank)) @ rng.normal(size=(rank, n))
         rhs = rng.normal(size=m)
         options = {"tr_method": method, "initial_trust_radius": 1e6}

@@ -261,7 +261,7 @@ impl<T: Field> Broyden<T> {
     pub fn tell_residual(&mut self, residual: &[T]) {
         self.phase = match self.phase {
             Phase::FullStep { moved } => {
-                self.keep_old_residual();
+                self.keep_old_residual(1.0);
                 self.norms = copy_and_measure(sized(&mut self.residual, residual.len()), residual);
                 self.arrive(1.0, moved)
             }
@@ -310,7 +310,9 @@ impl<T: Field> Broyden<T> {
             |vector: &Vec<T>, needed: bool| made(vector) || (vector.is_empty() && !needed);
         let trying = matches!(self.phase, Phase::Trial { .. } | Phase::Beyond { .. });
         let full_step = matches!(self.phase, Phase::FullStep { .. });
-        let learning = self.pending.is_some() && self.inverse.needs_old_residual();
+        let learning = self
+            .pending
+            .is_some_and(|length| length != 0.0 && self.inverse.needs_old_residual(length));
         // A search may go on with what has been kept; the next trial takes its place.
         let kept_needed = matches!(self.phase, Phase::Beyond { .. })
             && (self.kept_length != 0.0 || self.search.is_some());
@@ -486,15 +488,15 @@ impl<T: Field> Broyden<T> {
         self.set_trial(length);
         let moved = self.trial != self.point;
         std::mem::swap(&mut self.point, &mut self.trial);
-        self.keep_old_residual();
+        self.keep_old_residual(length);
         std::mem::swap(&mut self.residual, &mut self.kept);
         self.norms = self.kept_norms;
         self.search = None;
         self.arrive(length, moved)
     }
 
-    fn keep_old_residual(&mut self) {
-        if self.inverse.needs_old_residual() {
+    fn keep_old_residual(&mut self, length: f64) {
+        if self.inverse.needs_old_residual(length) {
             std::mem::swap(&mut self.previous, &mut self.residual);
         }
     }

@@ -6,8 +6,12 @@
 //!
 //!     pₖ₊₁ = −(μₖ w + (λₖ − 1) βₖ pₖ) / (μₖ + βₖ),   βₖ = pₖᴴ w:
 //!
-//! both vectors of a factor are combinations of directions, so only the directions are kept. The
-//! first update after a restart is different, because H₀Fₖ is not −pₖ: with c = δ − H₀ (Fₖ₊₁ − Fₖ)
+//! both vectors of a factor are combinations of directions, so only the directions are kept. After a
+//! short step pₖ₊₁ is found from y = Fₖ₊₁ − Fₖ and z = Hₖy instead:
+//!
+//!     pₖ₊₁ = (1 − λₖ) pₖ + (λₖ pₖ − z) μₖ / γₖ,   γₖ = pₖᴴ z = μₖ + βₖ.
+//!
+//! The first update after a restart is different, because H₀Fₖ is not −pₖ: with c = δ − H₀ (Fₖ₊₁ − Fₖ)
 //!
 //!     Hₖ₊₁ = (I + c δᴴ / (δᴴδ − δᴴc)) H₀
 //!
@@ -23,10 +27,10 @@
 use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 
-use super::{Dense, Step, Store};
+use super::{Dense, Step, Store, is_short};
 use crate::linalg::Field;
 use crate::linalg::norm::norm;
-use crate::linalg::tall::{combine, dot, dots, fill_blocks};
+use crate::linalg::tall::{combine, displace, dot, dots, fill_blocks};
 use crate::saved;
 
 /// Sums of squares that are smaller have lost digits to underflow, in single precision too.
@@ -93,6 +97,11 @@ impl<T: Field> Compact<T> {
         self.factors.len()
     }
 
+    /// Whether everything is dropped before the next update.
+    fn is_full(&self) -> bool {
+        self.limit.is_some_and(|limit| self.factors.len() > limit)
+    }
+
     fn new_vector(&mut self, length: usize) -> Vec<T> {
         self.spare.pop().unwrap_or_else(|| vec![T::zero(); length])
     }
@@ -129,21 +138,38 @@ impl<T: Field> Compact<T> {
     /// The update after a step that began with at least one factor, or from a fresh H₀.
     fn update_along_direction(&mut self, step: Step<T>) {
         let last = self.vectors.len() - 1;
-        let with_residual = dots(&self.vectors, step.to);
-        let mut y = self.coefficients(&with_residual);
-        let beta = self.product_with(last, &with_residual, &y);
+        let change = is_short(step.length).then(|| self.change(step));
+        // F₊, or y after a short step; its products with H and with pᴴH.
+        let multiplied = change.as_deref().unwrap_or(step.to);
+        let with_it = dots(&self.vectors, multiplied);
+        let mut y = self.coefficients(&with_it);
+        let product = self.product_with(last, &with_it, &y);
         let mu = self.product(last, last);
         let shortfall = T::of(step.length - 1.0);
-        let shrink = -mu.over(mu + beta);
+        let (shrink, along) = if change.is_some() {
+            let shrink = -mu.over(product);
+            (shrink, -shortfall - T::of(step.length) * shrink)
+        } else {
+            (-mu.over(mu + product), -(shortfall * product).over(mu + product))
+        };
         y.iter_mut().for_each(|y| *y *= shrink);
-        y[last] -= (shortfall * beta).over(mu + beta);
+        y[last] += along;
 
         let mut direction = self.new_vector(step.to.len());
-        let products = combine(&mut direction, shrink * self.initial, step.to, &y, &self.vectors);
+        let initial = shrink * self.initial;
+        let products = combine(&mut direction, initial, multiplied, &y, &self.vectors);
         self.keep(direction, products);
+        self.spare.extend(change);
         let scale = T::one().over(mu);
         self.factors
             .push(Factor { left: [(last + 1, scale), (last, shortfall * scale)], right: last });
+    }
+
+    /// y = F₊ − F
+    fn change(&mut self, step: Step<T>) -> Vec<T> {
+        let mut change = self.new_vector(step.to.len());
+        displace(&mut change, step.to, -T::one(), step.from);
+        change
     }
 
     /// Drops everything but the direction p, and updates H₀.
@@ -225,12 +251,12 @@ impl<T: Field> Compact<T> {
 }
 
 impl<T: Field> Store<T> for Compact<T> {
-    fn needs_old_residual(&self) -> bool {
-        self.limit.is_some_and(|limit| self.factors.len() > limit)
+    fn needs_old_residual(&self, length: f64) -> bool {
+        self.is_full() || is_short(length)
     }
 
     fn update(&mut self, step: Step<T>) {
-        if self.needs_old_residual() {
+        if self.is_full() {
             self.update_afresh(step);
         } else {
             self.update_along_direction(step);

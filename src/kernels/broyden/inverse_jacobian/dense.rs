@@ -3,7 +3,7 @@
 use ndarray::{Array1, Array2, ArrayView1};
 use serde::{Deserialize, Serialize};
 
-use super::{Step, Store};
+use super::{Step, Store, is_short};
 use crate::linalg::Field;
 use crate::saved;
 
@@ -39,7 +39,7 @@ impl<T: Field> Dense<T> {
 }
 
 impl<T: Field> Store<T> for Dense<T> {
-    fn needs_old_residual(&self) -> bool {
+    fn needs_old_residual(&self, _length: f64) -> bool {
         true
     }
 
@@ -47,8 +47,14 @@ impl<T: Field> Store<T> for Dense<T> {
     fn update(&mut self, step: Step<T>) {
         let direction = Array1::from(std::mem::take(&mut self.direction));
         let to = ArrayView1::from(step.to);
-        let product = self.matrix.dot(&to);
-        let c = &direction * T::of(step.length - 1.0) - &product;
+        let (product, c) = if is_short(step.length) {
+            let product = self.matrix.dot(&(&to - &ArrayView1::from(step.from)));
+            (&product - &direction, &direction * T::of(step.length) - product)
+        } else {
+            let product = self.matrix.dot(&to);
+            let c = &direction * T::of(step.length - 1.0) - &product;
+            (product, c)
+        };
         let mut row = direction.mapv(|p| p.conj()).dot(&self.matrix);
         let mut change = T::zero();
         for ((&row, &to), &from) in row.iter().zip(step.to).zip(step.from) {

@@ -1,9 +1,10 @@
 //! H as a sum, H = h₀ I + Σ cᵢdᵢᴴ, of which parts can be dropped.
 //!
-//! With g = H F of the old residual (−p where nothing was dropped), w = H F₊ and v = Hᴴδ, Broyden's
-//! update adds the pair
+//! With w = H F₊ and v = Hᴴδ, Broyden's update adds the pair
 //!
-//!     c = δ − w + g,   d = v / (yᴴv),   y = F₊ − F.
+//!     c = δ − H y,   d = v / (yᴴv),   y = F₊ − F,
+//!
+//! where H y = w + p, unless something was dropped or the step was short.
 //!
 //! An iteration reads every kept vector twice: for the inner products dᵢᴴF₊ and cᵢᴴδ, and for the
 //! combinations w and v.
@@ -20,13 +21,15 @@
 //! Reference: B. A. van der Rotten, "A limited memory Broyden method to solve high-dimensional
 //! systems of nonlinear equations", PhD thesis, Universiteit Leiden, 2003.
 
-use super::{Step, Store};
+use std::ops::Range;
+
+use super::{Step, Store, is_short};
 use crate::linalg::Field;
 use crate::linalg::lapack::Lapack;
 use crate::linalg::product_svd::leading_subspace;
 use crate::linalg::tall::{
-    add_combination, add_scaled, dot, dots_of_block, each_block, fill_blocks, gram,
-    replace_by_combinations, rows_of_all, sum_blocks,
+    add_combination, dot, dots_of_block, each_block, fill_blocks, gram, replace_by_combinations,
+    rows_of_all, sum_blocks,
 };
 use crate::saved;
 use serde::{Deserialize, Serialize};
@@ -89,7 +92,7 @@ impl<T: Field> LowRank<T> {
     pub fn product(&self, v: &[T]) -> Vec<T> {
         let mut product: Vec<T> = v.iter().map(|&v| self.initial * v).collect();
         for (c, d) in self.left.iter().zip(&self.right) {
-            add_scaled(&mut product, dot(d, v), c);
+            crate::linalg::tall::add_scaled(&mut product, dot(d, v), c);
         }
         product
     }
@@ -138,16 +141,16 @@ impl<T: Field> LowRank<T> {
         self.spare.extend(self.right.drain(kept..));
     }
 
-    /// The inner products dᵢᴴF₊, then dᵢᴴF where H has changed, then cᵢᴴp.
-    fn products(&self, step: Step<T>, changed: bool) -> [Vec<T>; 3] {
+    /// The inner products dᵢᴴF₊, then dᵢᴴy where they are needed, then cᵢᴴp.
+    fn products(&self, step: Step<T>, with_change: bool) -> [Vec<T>; 3] {
         let pairs = self.left.len();
         let sums = sum_blocks(step.to.len(), 2 * pairs + 3, 3 * pairs, |rows, sums| {
             let (with_to, others) = sums.split_at_mut(pairs);
-            let (with_from, with_p) = others.split_at_mut(pairs);
+            let (with_y, with_p) = others.split_at_mut(pairs);
             dots_of_block(with_to, rows_of_all(&self.right, rows.clone()), &step.to[rows.clone()]);
-            if changed {
-                let from = &step.from[rows.clone()];
-                dots_of_block(with_from, rows_of_all(&self.right, rows.clone()), from);
+            if with_change {
+                let y = change(step, rows.clone());
+                dots_of_block(with_y, rows_of_all(&self.right, rows.clone()), &y);
             }
             let p = &self.direction[rows.clone()];
             dots_of_block(with_p, rows_of_all(&self.left, rows), p);
@@ -162,24 +165,25 @@ impl<T: Field> LowRank<T> {
         &mut self,
         step: Step<T>,
         with_to: &[T],
-        with_from: Option<&[T]>,
+        with_change: Option<&[T]>,
         correction: T,
     ) -> Vec<T> {
         let mut c = self.new_vector();
         let (h, length, left) = (self.initial, T::of(step.length), &self.left);
         let targets = [&mut c[..], &mut self.direction];
         each_block(step.to.len(), left.len() + 6, targets, |rows, [c, p]| {
-            let (to, from) = (&step.to[rows.clone()], &step.from[rows.clone()]);
-            let mut w: Vec<T> = to.iter().map(|&to| h * to).collect();
+            let mut w: Vec<T> = step.to[rows.clone()].iter().map(|&to| h * to).collect();
             add_combination(&mut w, with_to, rows_of_all(left, rows.clone()));
-            for ((c, &p), &w) in c.iter_mut().zip(&*p).zip(&w) {
-                *c = length * p - w;
-            }
-            match with_from {
-                None => add_scaled(c, -T::one(), p),
-                Some(with_from) => {
-                    add_scaled(c, h, from);
-                    add_combination(c, with_from, rows_of_all(left, rows.clone()));
+            if let Some(with_change) = with_change {
+                let mut product = change(step, rows.clone());
+                product.iter_mut().for_each(|y| *y *= h);
+                add_combination(&mut product, with_change, rows_of_all(left, rows));
+                for ((c, &p), &product) in c.iter_mut().zip(&*p).zip(&product) {
+                    *c = length * p - product;
+                }
+            } else {
+                for ((c, &p), &w) in c.iter_mut().zip(&*p).zip(&w) {
+                    *c = length * p - w - p;
                 }
             }
             for ((p, &c), w) in p.iter_mut().zip(&*c).zip(w) {
@@ -200,29 +204,35 @@ impl<T: Field> LowRank<T> {
                 *v = scale * p;
             }
             add_combination(v, &coefficients, rows_of_all(&self.right, rows.clone()));
-            let (to, from) = (&step.to[rows.clone()], &step.from[rows]);
-            let change: Vec<T> = to.iter().zip(from).map(|(&to, &from)| to - from).collect();
-            sums[0] = dot(&change, v);
-            sums[1] = dot(v, to);
+            sums[0] = dot(&change(step, rows.clone()), v);
+            sums[1] = dot(v, &step.to[rows]);
         });
         (v, [sums[0], sums[1]])
     }
 }
 
+/// y = F₊ − F, over a block of rows.
+fn change<T: Field>(step: Step<T>, rows: Range<usize>) -> Vec<T> {
+    let residuals = step.to[rows.clone()].iter().zip(&step.from[rows]);
+    residuals.map(|(&to, &from)| to - from).collect()
+}
+
 impl<T: Field> Store<T> for LowRank<T> {
-    fn needs_old_residual(&self) -> bool {
+    fn needs_old_residual(&self, _length: f64) -> bool {
         true
     }
 
     fn update(&mut self, step: Step<T>) {
-        let changed = self.reduce();
-        let [with_to, with_from, with_p] = self.products(step, changed);
+        let reduced = self.reduce();
+        // H F is −p no longer where parts of H were dropped.
+        let multiply_change = reduced || is_short(step.length);
+        let [with_to, with_change, with_p] = self.products(step, multiply_change);
         let (mut d, [change, with_residual]) = self.new_right(step, &with_p);
         let scale = T::one().over(change);
         d.iter_mut().for_each(|d| *d *= scale);
         let correction = with_residual.over(change.conj());
-        let with_from = if changed { Some(&with_from[..]) } else { None };
-        let c = self.new_left(step, &with_to, with_from, correction);
+        let with_change = multiply_change.then_some(&with_change[..]);
+        let c = self.new_left(step, &with_to, with_change, correction);
         self.left.push(c);
         self.right.push(d);
     }

@@ -6,8 +6,8 @@
 //!     H₊ = H + (δ − H y) δᴴH / (δᴴH y),   H₀ = −α I.
 //!
 //! No store forms H. Each gives the direction p = −H F and takes updates. Because δ = λ p is along
-//! the direction that it gave itself, H F is already known, and so one product with H (of F₊) and
-//! at most one with Hᴴ (of δ) are all that an iteration needs.
+//! the direction that it gave itself, H F is already known, and so one product with H (of F₊, or
+//! of y where λ is small) and at most one with Hᴴ (of δ) are all that an iteration needs.
 //!
 //! - [`Compact`] keeps one vector an iteration: for unlimited rank, and for 'restart'.
 //! - [`LowRank`] keeps two: for the reductions that drop parts of H, 'simple' and 'svd'.
@@ -55,10 +55,18 @@ pub struct Step<'a, T> {
     pub to: &'a [T],
 }
 
+/// From this length on downwards, H y is not found as H F₊ + p: of a difference of two vectors that
+/// are nearly opposite, only the rounding errors of their many terms would be left.
+const SHORT: f64 = 0.1;
+
+fn is_short(length: f64) -> bool {
+    length.abs() <= SHORT
+}
+
 /// What a store of H can do.
 trait Store<T: Field> {
-    /// Whether the next update looks at the residual that the step came from.
-    fn needs_old_residual(&self) -> bool;
+    /// Whether the update after a step of this length looks at the residual that it came from.
+    fn needs_old_residual(&self, length: f64) -> bool;
 
     /// Updates H; the direction becomes −H₊F₊.
     fn update(&mut self, step: Step<T>);
@@ -123,11 +131,11 @@ impl<T: Field> InverseJacobian<T> {
         }
     }
 
-    pub fn needs_old_residual(&self) -> bool {
+    pub fn needs_old_residual(&self, length: f64) -> bool {
         match self {
-            InverseJacobian::Compact(store) => store.needs_old_residual(),
-            InverseJacobian::LowRank(store) => store.needs_old_residual(),
-            InverseJacobian::Dense(store) => store.needs_old_residual(),
+            InverseJacobian::Compact(store) => store.needs_old_residual(length),
+            InverseJacobian::LowRank(store) => store.needs_old_residual(length),
+            InverseJacobian::Dense(store) => store.needs_old_residual(length),
         }
     }
 
@@ -225,7 +233,7 @@ mod tests {
         let mut plain = Plain::new(alpha, &from);
         for iteration in 1..=iterations {
             let to = residual::<T>(unknowns, iteration);
-            let length = [1.0, 0.5, 1.0, 2.0][iteration % 4];
+            let length = [1.0, 0.5, 0.05, 2.0][iteration % 4];
             let step = Step { length, from: &from, to: &to };
             store.update(step);
             plain.update(step);
