@@ -1,5 +1,6 @@
 """Solvers that are asked and told: the same solves as the functions, and misuse."""
 
+import collections
 import gc
 import weakref
 
@@ -311,6 +312,36 @@ def test_a_missing_jacobian_is_named():
         raphson.LeastSquares([1.0]).solve(np.cos, "2-point")
     with pytest.raises(ValueError, match="jac must be 'exact', '2-point', '3-point' or 'cs'"):
         raphson.LeastSquares([1.0], "exactly")
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [
+        lambda f, j: np.array([*f]),
+        lambda f, j: [*f],
+        lambda f, j: (*f,),
+        lambda f, j: np.array([f, f]),
+        lambda f, j: [f, j, j],
+        lambda f, j: {"f": f, "j": j},
+        lambda f, j: f[0],
+    ],
+)
+def test_what_is_no_pair_is_not_taken_apart(returned):
+    def fun(x):
+        return returned(x**2 - 2, np.diag(2 * x))
+
+    for solver in (raphson.NewtonSystem([1.0, 2.0]), raphson.LeastSquares([1.0, 2.0])):
+        with pytest.raises(ValueError, match=r"fun must return a pair \(F, J\) where jac is True"):
+            solver.solve(fun, True)
+
+
+@pytest.mark.parametrize("kind", [tuple, list, collections.namedtuple("Pair", "f j")._make])
+def test_a_pair_may_be_of_any_kind(kind):
+    found = raphson.root(lambda x: kind([x**2 - 2, np.diag(2 * x)]), [1.0, 2.0], jac=True)
+    assert found.success
+    # For one unknown both may be numbers.
+    found = raphson.root(lambda x: kind([x[0] ** 2 - 2, 2 * x[0]]), [1.0], jac=True)
+    assert found.success
 
 
 def test_a_pair_is_split():

@@ -5,6 +5,18 @@ The types are in ``_broyden1.pyi``: the signature here is SciPy's, which has non
 
 from raphson import _core
 
+# What an option of `root` is called here.
+_MEANT = {
+    "fatol": "f_tol",
+    "ftol": "f_rtol",
+    "xatol": "x_tol",
+    "xtol": "x_rtol",
+    "nit": "iter",
+    "disp": "verbose",
+    "x0": "xin",
+    "fun": "F",
+}
+
 
 def broyden1(
     F,
@@ -44,8 +56,9 @@ def broyden1(
         the sizes of `xin` and ``F(xin)``.
     reduction_method : {'restart', 'simple', 'svd'} or tuple, optional
         How the rank of the approximation is kept below `max_rank`: drop everything, drop the
-        oldest update, or keep the largest singular values, ``max_rank - 2`` of them or as many as
-        ``('svd', to_retain)`` says.
+        oldest update, or keep the largest singular values: as many as ``('svd', to_retain)`` says,
+        by default ``max_rank - 3``, or none where that is negative. (SciPy's documentation says
+        ``max_rank - 2``; its code does the same as ours.)
     max_rank : int, optional
         Largest rank, at least 2. Unlimited by default.
     verbose : bool, optional
@@ -73,7 +86,8 @@ def broyden1(
     ------
     scipy.optimize.NoConvergence
         If `maxiter` iterations were not enough. ``args[0]`` is the last point; ``result`` is a
-        `Result` with it, the residual ``fun``, ``nit`` and ``nfev``.
+        `Result` with it, the residual ``fun``, ``nit`` and ``nfev``; printed, it says how large
+        the residual is and what to try.
     ValueError
         If the residual has NaN or inf or changes its length, if a step is zero, or if an argument
         has a value that does not fit.
@@ -111,7 +125,9 @@ def broyden1(
     array([0.84116396, 0.15883641])
     """
     if kw:
-        raise TypeError(f"broyden1() got an unexpected keyword argument {min(kw)!r}")
+        name = min(kw)
+        hint = f". Did you mean {_MEANT[name]!r}?" if name in _MEANT else ""
+        raise TypeError(f"broyden1() got an unexpected keyword argument {name!r}{hint}")
     return _core.broyden1(
         F,
         xin,

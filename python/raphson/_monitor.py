@@ -35,6 +35,15 @@ _LAST_ROWS = 5
 # How many estimates of the order are combined, and how far the last two may be off.
 _ESTIMATES = 3
 _AGREED = 0.5
+# A residual that has grown by this from its least one says that the solve diverges.
+_GROWN = 100.0
+# What a line shows after the rest, and the tolerances for it.
+_AIMS = (
+    ("", "", ("f_tol", "ftol")),
+    ("optimality", "optimality", ("gtol",)),
+    ("step_norm", "step", ("x_tol", "xtol")),
+    ("trust_radius", "radius", ()),
+)
 # Seconds after which a solve is long.
 _LONG = 1.0
 
@@ -53,7 +62,7 @@ class Monitor(Observer):
     progress : bool, optional
         Whether to show a line that says how far the solve is. By default once a solve has taken
         more than a second, so that short ones print nothing; True from its beginning, which needs
-        rich (``pip install 'raphson[progress]'``); False never. In a terminal and in a notebook
+        rich (``pip install rich``); False never. In a terminal and in a notebook
         the line is updated; in a file or pipe, and without rich, there is another each time that
         the solve has taken twice as long, and at least one a minute. While one solve has a live
         line in the terminal, others, nested or in other threads, show none.
@@ -243,7 +252,7 @@ class Monitor(Observer):
         Draw the convergence on a logarithmic axis.
 
         Below it, for least squares, are the trust radius and how many bounds are active. It needs
-        matplotlib (``pip install 'raphson[plot]'``).
+        matplotlib (``pip install matplotlib``).
 
         Parameters
         ----------
@@ -321,17 +330,33 @@ class Monitor(Observer):
         if display is not None:
             display.close()
 
-    def _line(self, solver: Solver) -> str:
-        words = [f"{self._name}: iteration {solver.nit}"]
-        for name, label in {
-            "residual_norm": "|F|",
-            "cost": "cost",
-            "step_norm": "step",
-            "trust_radius": "radius",
-        }.items():
-            column = self._columns.get(name)
-            words += [f"{label} {column[-1]:.2e}"] if column else []
-        return ", ".join([*words, f"{solver.nfev} evaluations", _duration(self._seconds)])
+    def _line(self, solver: Solver) -> list[str]:
+        """Say how far the solve is, and what it aims at; what matters less comes later."""
+        parts = [f"{self._name}: iteration {solver.nit}"]
+        parts += self._last("residual_norm", "|F|") + self._last("cost", "cost")
+        parts += filter(None, [self._divergence()])
+        parts += [f"{solver.calls} evaluations", _duration(self._seconds)]
+        tolerances = solver.tolerances
+        for name, label, aims in _AIMS:
+            parts += self._last(name, label)
+            parts += [f"{aim} {tolerances[aim]:.0e}" for aim in aims if aim in tolerances]
+        return parts
+
+    def _last(self, name: str, label: str) -> list[str]:
+        column = self._columns.get(name)
+        return [f"{label} {column[-1]:.2e}"] if column else []
+
+    def _divergence(self) -> str:
+        """Say since when the residual has grown; empty where it has not."""
+        column = self._columns.get("residual_norm", [])
+        finite = [size for size in column if math.isfinite(size)]
+        if not finite:
+            return ""
+        # What rounding leaves may grow by any factor.
+        level = self._precision * max(finite)
+        if column[-1] <= _GROWN * max(min(finite), level):
+            return ""
+        return f"diverging since iteration {self._columns['nit'][column.index(min(finite))]}"
 
     def _title(self, time: str = "") -> str:
         """Say what was solved, and how fast it converged."""
@@ -339,8 +364,9 @@ class Monitor(Observer):
         if not iterations:
             return f"{self._name or 'nothing'}, no iterations yet"
         order = self.convergence_order
-        known = () if order is None else (f"order of convergence about {order:.1f}",)
-        return ", ".join([f"{self._name}: {iterations[-1]} iterations{time}", *known])
+        known = "" if order is None else f"order of convergence about {order:.1f}"
+        parts = [f"{self._name}: {iterations[-1]} iterations{time}", known, self._divergence()]
+        return ", ".join(filter(None, parts))
 
     def _time(self) -> str:
         return f" in {_duration(self._seconds)}"

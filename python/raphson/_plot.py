@@ -24,7 +24,7 @@ def draw(columns: Columns, title: str, axes: Axes | None) -> Axes:
     try:
         from matplotlib import pyplot
     except ImportError as error:
-        message = "Monitor.plot needs matplotlib: pip install 'raphson[plot]'"
+        message = "Monitor.plot needs matplotlib: pip install matplotlib"
         raise ImportError(message) from error
 
     if axes is not None:

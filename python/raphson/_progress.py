@@ -22,8 +22,8 @@ _live_line = threading.Lock()
 class Display(Protocol):
     """A place to show a line."""
 
-    def show(self, text: str) -> None:
-        """Show a text in place of the last."""
+    def show(self, parts: list[str]) -> None:
+        """Show these in place of the last; the later ones may be left out."""
 
     def close(self) -> Any:
         """Leave the last text where it is."""
@@ -39,7 +39,8 @@ class Lines:
         self.file = file
         self.last = ""
 
-    def show(self, text: str) -> None:
+    def show(self, parts: list[str]) -> None:
+        text = ", ".join(parts)
         if text != self.last:
             print(text, file=self.file, flush=True)
         self.last = text
@@ -60,9 +61,10 @@ class Terminal:
         # Whatever becomes of the solve, the terminal gets its cursor back.
         self.close = weakref.finalize(self, _leave, live)
 
-    def show(self, text: str) -> None:
+    def show(self, parts: list[str]) -> None:
         from rich.text import Text
 
+        text = fitted(parts, self.live.console.width)
         # No markup, and no second line in a narrow window.
         self.live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
 
@@ -85,9 +87,10 @@ class Notebook:
     def __init__(self) -> None:
         self.handle: Any = None
 
-    def show(self, text: str) -> None:
+    def show(self, parts: list[str]) -> None:
         from IPython import display as ipython
 
+        text = ", ".join(parts)
         # It has no types in some releases.
         display: Any = ipython.display
         if self.handle is None:
@@ -115,12 +118,21 @@ class _Line:
         return f"<div style='font-variant-numeric:tabular-nums'>{self.text}</div>"
 
 
+def fitted(parts: list[str], width: int) -> str:
+    """Join what there is room for: the first part, and of the others as many as fit."""
+    text, *others = parts
+    for part in others:
+        longer = f"{text}, {part}"
+        text = longer if len(longer) <= width else text
+    return text
+
+
 def require_rich() -> None:
     """Raise an ImportError that says what to install where rich is missing."""
     try:
         import rich  # noqa: F401
     except ImportError as error:
-        message = "progress=True needs rich: pip install 'raphson[progress]'"
+        message = "progress=True needs rich: pip install rich"
         raise ImportError(message) from error
 
 

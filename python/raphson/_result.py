@@ -7,10 +7,26 @@ import reprlib
 from typing import Any
 
 import numpy as np
+import scipy.optimize
 from scipy.optimize import OptimizeResult
 
 # What a reader looks for comes first, in this order.
-_FIRST = ("message", "success", "status", "x", "cost", "fun", "optimality", "nit", "nfev", "njev")
+_FIRST = (
+    "message",
+    "success",
+    "status",
+    "x",
+    "cost",
+    "fun",
+    "optimality",
+    "relative_optimality",
+    "nit",
+    "nfev",
+    "njev",
+    "calls",
+)
+# Records and what is rarely looked at: printed by `details` only.
+_DETAILS = ("v", "allx", "alltr", "f0se", "fse")
 # Longer arrays are shown by their ends.
 _LONGEST = 8
 # Longer texts are cut, but for messages.
@@ -25,7 +41,8 @@ class Result(OptimizeResult):  # type: ignore[misc, unused-ignore]
     What a solve has found: a `scipy.optimize.OptimizeResult` that can be read at a glance.
 
     It is a dict whose items are attributes too. Printed, and as the last line of a notebook's
-    cell, it begins with the verdict, and shows long arrays by their ends.
+    cell, it begins with the verdict, and shows long arrays by their ends. What `lsqtr` records of
+    its way is left out (``v``, ``allx``, ``alltr``, ``f0se`` and ``fse``); `details` has all.
 
     See Also
     --------
@@ -48,9 +65,21 @@ class Result(OptimizeResult):  # type: ignore[misc, unused-ignore]
           nit: 1
          nfev: 2
          njev: 1
+        calls: 2
        method: newton
           jac: array, 1000 x 1000, float64
     """
+
+    def details(self) -> str:
+        """
+        Write all fields, as printing does with the most of them.
+
+        Returns
+        -------
+        text : str
+            A line for the verdict, and one for each field.
+        """
+        return _lines(self, _rows(self, details=True))
 
     def __repr__(self) -> str:
         return str(_text_of(self))
@@ -62,15 +91,26 @@ class Result(OptimizeResult):  # type: ignore[misc, unused-ignore]
         return f"<div>{head}{html_table(_rows(self))}</div>"
 
 
-def _lines(result: Result) -> str:
-    rows = _rows(result)
+class NoConvergence(scipy.optimize.NoConvergence):  # type: ignore[misc, unused-ignore]
+    """SciPy's error, whose only argument is the last point, with words."""
+
+    result: Result
+    explanation = "no convergence"
+
+    def __str__(self) -> str:
+        return self.explanation
+
+
+def _lines(result: Result, rows: list[tuple[str, ...]]) -> str:
     width = max((len(name) for name, _ in rows), default=0)
     head = ": ".join(filter(None, _headline(result))) or "Result"
     return "\n".join([head, *(f"  {name:>{width}}: {text}" for name, text in rows)])
 
 
 # A result may hold itself.
-_text_of: Any = reprlib.recursive_repr("Result(...)")(_lines)
+_text_of: Any = reprlib.recursive_repr("Result(...)")(
+    lambda result: _lines(result, _rows(result, details=False))
+)
 
 
 def html_table(rows: list[tuple[str, ...]], header: tuple[str, ...] = ()) -> str:
@@ -95,17 +135,20 @@ def _headline(result: Result) -> tuple[str, str]:
             numbers.append(f"cost = {result['cost']:.3e}")
         elif "fun" in result:
             numbers.append(f"max |F| = {np.max(np.abs(result['fun']), initial=0.0):.3e}")
-        if "nfev" in result:
-            numbers.append(f"after {result['nfev']:d} evaluations")
+        calls = result.get("calls", result.get("nfev"))
+        if calls is not None:
+            numbers.append(f"after {calls:d} evaluations")
     except (TypeError, ValueError):
         # The fields are the user's to change.
         numbers = []
     return verdict, " ".join(numbers)
 
 
-def _rows(result: Result) -> list[tuple[str, ...]]:
+def _rows(result: Result, details: bool = False) -> list[tuple[str, ...]]:
     names = [name for name in _FIRST if name in result]
-    names += [name for name in result if name not in _FIRST]
+    names += [name for name in result if name not in _FIRST + _DETAILS]
+    if details:
+        names += [name for name in _DETAILS if name in result]
     return [(str(name), _text(result[name])) for name in names]
 
 

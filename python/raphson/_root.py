@@ -29,6 +29,27 @@ _BROYDEN1_OPTIONS = (
     "line_search",
 )
 
+_JAC_OPTIONS = ("alpha", "reduction_method", "max_rank")
+# What an option of another call is called here.
+_MEANT = {
+    "f_tol": "'fatol'",
+    "f_rtol": "'ftol'",
+    "x_tol": "'xatol'",
+    "x_rtol": "'xtol'",
+    "iter": "'nit'",
+    "verbose": "'disp'",
+    "max_nfev": "'maxiter'",
+    "maxfev": "'maxiter'",
+} | {name: f"options={{'jac_options': {{{name!r}: ...}}}}" for name in _JAC_OPTIONS}
+_OF_NEWTON = ("diff_step",)
+
+
+def _hint(name: str) -> str:
+    """Say what an unknown option of method 'broyden1' is likely meant for."""
+    if name in _MEANT:
+        return f"; for {name!r} write {_MEANT[name]}"
+    return f"; {name!r} is one of method 'newton'" if name in _OF_NEWTON else ""
+
 
 def _as_dict(options: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
     if options is not None and not isinstance(options, Mapping):
@@ -57,13 +78,17 @@ def _broyden1(
             raise ValueError(f"tol: {error}") from None
         given = {"xtol": tol, "xatol": inf, "ftol": inf, "fatol": inf} | given
     settings = _as_dict(given.pop("jac_options", None), "jac_options")
-    unknown = sorted(set(settings) - {"alpha", "reduction_method", "max_rank"})
+    unknown = sorted(set(settings) - set(_JAC_OPTIONS))
     if unknown:
-        raise TypeError(f"jac_options: unknown option {unknown[0]!r} for method 'broyden1'")
+        raise TypeError(
+            f"jac_options: unknown option {unknown[0]!r} for method 'broyden1', which has "
+            f"{', '.join(_JAC_OPTIONS)}"
+        )
     settings |= {name: given.pop(name) for name in _BROYDEN1_OPTIONS if name in given}
     if given:
         names = ", ".join(map(str, given))
-        warnings.warn(f"Unknown solver options: {names}", OptimizeWarning, stacklevel=3)
+        hints = "".join(map(_hint, given))
+        warnings.warn(f"Unknown solver options: {names}{hints}", OptimizeWarning, stacklevel=3)
     pairs = jac is True
     if jac is not None and not pairs:
         message = "Method broyden1 does not use the jacobian (jac)."
@@ -102,9 +127,9 @@ def root(
     jac : callable, bool or {'2-point', '3-point', 'cs'}, optional
         For 'newton', the Jacobian J, with ``J[i, j]`` the derivative of value i of F with respect
         to element j of x, both in C order: a callable ``jac(x, *args)``; True if `fun` returns the
-        pair ``(F, J)``; or how to approximate it: by finite differences ('2-point', the default,
-        or '3-point') or by the complex step ('cs', for a real `x0` and a `fun` that is analytic
-        and takes complex arrays). J is an array of shape ``(x.size, x.size)`` or
+        pair ``(F, J)``, a tuple or list; or how to approximate it: by finite differences
+        ('2-point', the default, or '3-point') or by the complex step ('cs', for a real `x0` and a
+        `fun` that is analytic and takes complex arrays). J is an array of shape ``(x.size, x.size)`` or
         ``F.shape + x.shape``, or a scipy.sparse matrix or array, which SciPy's sparse LU factors.
     tol : float, optional
         The same as the option ``xtol``; for 'broyden1' the other tolerances are then not used.
@@ -119,9 +144,10 @@ def root(
     -------
     Result
         A `scipy.optimize.OptimizeResult` with ``x``, ``fun`` (the residual there), ``success``,
-        ``status``, ``message``, ``method``, ``nit`` and ``nfev`` (all calls of `fun`, those for
-        finite differences included). Method 'newton' adds ``jac`` (the last Jacobian used) and
-        ``njev``, and without success its ``x`` is the point with the smallest residual.
+        ``status``, ``message``, ``method``, ``nit``, and ``nfev`` and ``calls``, which both count
+        all evaluations of `fun`, those for finite differences included. Method 'newton' adds
+        ``jac`` (the last Jacobian used) and ``njev``, and without success its ``x`` is the point
+        with the smallest residual.
 
     Raises
     ------

@@ -42,10 +42,60 @@ pub fn refuse_unknown(options: &Bound<'_, PyDict>, names: &[&str], class: &str) 
         let name = name.str()?;
         let name = name.to_string_lossy();
         if !names.contains(&&*name) {
+            let hint = match meant(&name, names) {
+                Some(option) => format!(". Did you mean '{option}'?"),
+                None => String::new(),
+            };
             return Err(PyTypeError::new_err(format!(
-                "{class}() got an unexpected keyword argument '{name}'"
+                "{class}() got an unexpected keyword argument '{name}'{hint}"
             )));
         }
     }
     Ok(())
+}
+
+/// Names that solvers, here and in SciPy, have for options of the same meaning.
+const ALIKE: [&[&str]; 7] = [
+    &["maxiter", "iter", "nit", "maxfev", "max_nfev"],
+    &["ftol", "f_tol", "fatol", "f_rtol"],
+    &["xtol", "x_tol", "xatol", "x_rtol", "tol"],
+    &["gtol", "relative_gtol"],
+    &["diff_step", "eps", "epsfcn", "rel_step"],
+    &["verbose", "disp"],
+    &["tr_method", "tr_solver", "lsq_solver"],
+];
+
+/// The known option that an unknown name is likely meant for: one that is spelled almost the same,
+/// or that has the same meaning elsewhere.
+pub fn meant<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
+    let letters = |name: &str| name.to_lowercase().replace('_', "");
+    let name = letters(unknown);
+    let alike = |option: &&&str| {
+        let option = letters(option);
+        option == name
+            || (name.len() >= 4
+                && option.len() >= 4
+                && (name.starts_with(&option) || option.starts_with(&name)))
+    };
+    let group = || ALIKE.into_iter().find(|group| group.contains(&unknown));
+    let same = |option: &&&str| group().is_some_and(|group| group.contains(option));
+    known.iter().find(alike).or_else(|| known.iter().find(same)).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_by_spelling_and_by_meaning() {
+        let known = ["xtol", "maxiter", "line_search", "diff_step"];
+        assert_eq!(meant("linesearch", &known), Some("line_search"));
+        assert_eq!(meant("max_iter", &known), Some("maxiter"));
+        assert_eq!(meant("XTol", &known), Some("xtol"));
+        assert_eq!(meant("diff_steps", &known), Some("diff_step"));
+        assert_eq!(meant("eps", &known), Some("diff_step"));
+        assert_eq!(meant("maxfev", &known), Some("maxiter"));
+        assert_eq!(meant("factor", &known), None);
+        assert_eq!(meant("x", &known), None);
+    }
 }

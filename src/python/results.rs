@@ -41,10 +41,12 @@ pub fn array_result<'py>(
     call(&class, (root, converged, zero_derivative))
 }
 
-/// `scipy.optimize.NoConvergence(result.x)`, which also carries the whole result.
-pub fn no_convergence(result: &Bound<'_, PyAny>) -> PyResult<PyErr> {
-    let class = import(result.py(), "scipy.optimize")?.getattr("NoConvergence")?;
+/// `scipy.optimize.NoConvergence(result.x)`, which also carries the whole result and prints the
+/// explanation.
+pub fn no_convergence(result: &Bound<'_, PyAny>, explanation: &str) -> PyResult<PyErr> {
+    let class = import(result.py(), "raphson._result")?.getattr("NoConvergence")?;
     let error = call(&class, (result.getattr("x")?,))?;
     error.setattr("result", result)?;
+    error.setattr("explanation", explanation)?;
     Ok(PyErr::from_value(error))
 }

@@ -166,9 +166,13 @@ impl Unknowns {
         values: &[T],
         shape: &[usize],
     ) -> PyResult<Bound<'py, PyAny>> {
-        let array = arrays::to_python(py, values, shape).into_any();
+        self.converted(arrays::to_python(py, values, shape).into_any())
+    }
+
+    /// An array of NumPy's as one of the kind of x0.
+    pub fn converted<'py>(&self, array: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         match &self.convert {
-            Some(convert) => call(convert.bind(py), (array,)),
+            Some(convert) => call(convert.bind(array.py()), (array,)),
             None => Ok(array),
         }
     }

@@ -76,6 +76,8 @@ impl Kernel for LeastSquares {
             assert!(x.iter().all(|x| x.is_finite()), "{x:?}");
             assert!(self.options().bounds.contain(x), "{x:?} in {:?}", self.options().bounds);
         }
+        let relative = self.relative_optimality();
+        assert!(relative.is_nan() || (0.0..=1.0).contains(&relative), "{relative}");
         assert_eq!(self.evaluations(), counts.residuals);
         assert_eq!(self.jacobians(), counts.jacobians);
         let limits = &self.options().termination;
@@ -139,11 +141,13 @@ fn radii() -> impl Strategy<Value = RadiusOptions> {
 fn terminations() -> impl Strategy<Value = Termination> {
     let distance = prop_oneof![3 => Just(f64::INFINITY), 1 => 0.0..10.0];
     let shortest = prop_oneof![3 => Just(0.0), 1 => 0.0..1e-3];
-    (tolerance(), tolerance(), tolerance(), shortest, distance, 0..40u64, 0..25u64).prop_map(
-        |(cost, step, gradient, shortest_step, distance, evaluations, iterations)| Termination {
+    let gradients = (tolerance(), tolerance());
+    (tolerance(), tolerance(), gradients, shortest, distance, 0..40u64, 0..25u64).prop_map(
+        |(cost, step, gradients, shortest_step, distance, evaluations, iterations)| Termination {
             cost,
             step,
-            gradient,
+            gradient: gradients.0,
+            relative_gradient: gradients.1,
             shortest_step,
             distance,
             evaluations,

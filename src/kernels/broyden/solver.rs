@@ -163,7 +163,7 @@ impl<T: Field> Broyden<T> {
     pub fn new(
         start: Vec<T>,
         residual: Vec<T>,
-        options: Options<T>,
+        mut options: Options<T>,
         lapack: Option<Lapack>,
     ) -> Self {
         let norms = norm::norms(&residual);
@@ -171,6 +171,7 @@ impl<T: Field> Broyden<T> {
             let chosen = 0.5 * norm(&start).max(1.0) / norms.euclidean;
             T::of(if norms.euclidean == 0.0 { 1.0 } else { chosen })
         });
+        options.alpha = Some(alpha);
         let mut solver = Broyden {
             options,
             phase: Phase::Check,
@@ -235,6 +236,15 @@ impl<T: Field> Broyden<T> {
     /// Whether the user measures the norms.
     pub fn has_own_norm(&self) -> bool {
         self.options.own_norm
+    }
+
+    /// The inverse Jacobian begins as −α times the identity; as it was given or chosen.
+    pub fn alpha(&self) -> Option<T> {
+        self.options.alpha
+    }
+
+    pub fn termination(&self) -> &Termination {
+        &self.options.termination
     }
 
     /// Iterations completed.

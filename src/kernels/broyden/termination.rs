@@ -38,6 +38,17 @@ pub enum Arrival {
 }
 
 impl Termination {
+    /// The tolerances that are finite, as `broyden1` calls them.
+    pub fn tolerances(&self) -> Vec<(&'static str, f64)> {
+        let all = [
+            ("f_tol", self.residual),
+            ("f_rtol", self.relative_residual),
+            ("x_tol", self.step),
+            ("x_rtol", self.relative_step),
+        ];
+        all.into_iter().filter(|(_, tolerance)| tolerance.is_finite()).collect()
+    }
+
     /// Whether any test needs the sizes of the step and the point.
     pub fn looks_at_steps(&self) -> bool {
         let tested = self.step.is_finite() || self.relative_step.is_finite();

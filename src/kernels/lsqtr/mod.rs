@@ -2,6 +2,7 @@
 
 pub mod bounds;
 mod geometry;
+mod optimality;
 pub mod radius;
 mod reflection;
 pub mod scaling;

@@ -10,6 +10,10 @@
 //! A step that does not reduce F is tried again with the smaller radius, from the same factors. A
 //! residual that is not finite counts as no reduction.
 //!
+//! Where such residuals have made Δ small, a short step is no sign of a minimum. So the radius is
+//! also kept as it would be without them, and a step that satisfies a test, or is too short, ends the
+//! iteration as `Confined` unless the step within that radius would do so too.
+//!
 //! The iterates are those of DESC's `lsqtr`.
 //!
 //! References: M. A. Branch, T. F. Coleman, Y. Li, "A subspace, interior, and conjugate gradient
@@ -22,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bounds::{Bounds, Margin};
 use super::geometry::Geometry;
+use super::optimality::Optimality;
 use super::radius::{Initial, RadiusOptions};
 use super::reflection::{Candidate, Region};
 use super::scaling::Scaling;
@@ -93,12 +98,18 @@ pub struct LeastSquares {
     geometry: Geometry,
     subproblem: Subproblem,
     radius: f64,
+    /// What the radius would be without the residuals that were not finite.
+    free_radius: f64,
     multiplier: f64,
+    optimality: Optimality,
     /// ‖x‖ in the units of the tests.
     point_norm: f64,
     #[serde(with = "saved::vector")]
     trial: Vec<f64>,
     candidate: Option<Candidate>,
+    /// The last trial point whose residual was not finite; empty where there was none.
+    #[serde(with = "saved::vector")]
+    undefined_at: Vec<f64>,
     #[serde(with = "saved::count")]
     iterations: u64,
     #[serde(with = "saved::count")]
@@ -132,10 +143,13 @@ impl LeastSquares {
             geometry: nowhere(start.len()),
             subproblem: Subproblem::new(lapack, options.method),
             radius: f64::NAN,
+            free_radius: f64::NAN,
             multiplier: 0.0,
+            optimality: Optimality::UNKNOWN,
             point_norm: f64::NAN,
             trial: Vec::new(),
             candidate: None,
+            undefined_at: Vec::new(),
             iterations: 0,
             evaluations: 0,
             jacobians: 0,
@@ -191,6 +205,22 @@ impl LeastSquares {
     /// max |v g|
     pub fn optimality(&self) -> f64 {
         self.geometry.optimality
+    }
+
+    /// The largest cosine between f and a column of J, or less where a bound is near (see
+    /// `optimality`).
+    pub fn relative_optimality(&self) -> f64 {
+        self.optimality.relative
+    }
+
+    /// Whether that speaks against a minimum.
+    pub fn optimality_is_large(&self) -> bool {
+        self.optimality.large
+    }
+
+    /// The last trial point whose residual was not finite.
+    pub fn undefined_at(&self) -> Option<&[f64]> {
+        (!self.undefined_at.is_empty()).then_some(&self.undefined_at)
     }
 
     pub fn radius(&self) -> f64 {
@@ -250,10 +280,10 @@ impl LeastSquares {
         self.gradient = gradient;
         self.phase = if column_norms.iter().chain(&self.gradient).all(|value| value.is_finite()) {
             self.scaling.update(&column_norms, self.residual.len());
-            self.locate();
+            self.locate(&column_norms);
             self.enter()
         } else {
-            self.geometry = nowhere(self.point.len());
+            self.lose_location();
             self.iterations += u64::from(self.jacobians > 1);
             Phase::Done(Stop::NonFiniteJacobian)
         };
@@ -294,7 +324,7 @@ impl LeastSquares {
         }
         if matches!(self.phase, Phase::Jacobian) {
             self.gradient.fill(f64::NAN);
-            self.geometry = nowhere(self.point.len());
+            self.lose_location();
         }
         self.phase = Phase::Done(Stop::Interrupted { converged: false });
     }
@@ -326,11 +356,19 @@ impl LeastSquares {
         unknowns > 0
             && vectors.iter().all(|vector| vector.len() == unknowns)
             && self.geometry.distance.len() == unknowns
+            && (self.undefined_at.is_empty() || self.undefined_at.len() == unknowns)
             && phase
     }
 
-    /// Finds where the point lies, in the variables of its geometry.
-    fn locate(&mut self) {
+    /// Finds where the point lies, in the variables of its geometry, and how near to a minimum.
+    fn locate(&mut self, column_norms: &[f64]) {
+        self.optimality = Optimality::new(
+            [&self.point, &self.start],
+            &self.gradient,
+            column_norms,
+            norm(&self.residual),
+            &self.options.bounds,
+        );
         self.geometry = Geometry::new(
             &self.point,
             &self.gradient,
@@ -346,15 +384,24 @@ impl LeastSquares {
         };
     }
 
+    /// Nothing is known of the point but its residual.
+    fn lose_location(&mut self) {
+        self.geometry = nowhere(self.point.len());
+        self.optimality = Optimality::UNKNOWN;
+    }
+
     /// A new iterate, or the first.
     fn enter(&mut self) -> Phase {
         if self.jacobians == 1 {
             self.radius = self.first_radius();
+            self.free_radius = self.radius;
         } else {
             self.iterations += 1;
         }
         if self.geometry.optimality < self.options.termination.gradient {
             self.stop = Some(Stop::SmallGradient);
+        } else if self.optimality.relative < self.options.termination.relative_gradient {
+            self.stop = Some(Stop::SmallRelativeGradient);
         }
         Phase::Report
     }
@@ -374,17 +421,8 @@ impl LeastSquares {
         if factor && !self.subproblem.factor(&self.geometry) {
             return self.give_up(Stop::ShortStep);
         }
-        let (scaled, multiplier) = self.subproblem.solve(self.radius, self.multiplier);
+        let (candidate, multiplier) = self.candidate_within(self.radius);
         self.multiplier = multiplier;
-        let region = Region {
-            point: &self.point,
-            bounds: &self.options.bounds,
-            geometry: &self.geometry,
-            radius: self.radius,
-            image: |step: &[f64]| self.subproblem.image(step),
-        };
-        let theta = LEAST_SHARE.max(1.0 - self.geometry.optimality);
-        let candidate = region.choose(scaled, theta);
         let moved = self.point.iter().zip(&candidate.step).map(|(x, p)| x + p);
         self.trial = moved.collect();
         self.options.bounds.move_inside(&mut self.trial, Margin::None);
@@ -393,6 +431,20 @@ impl LeastSquares {
         }
         self.candidate = Some(candidate);
         Phase::Trial
+    }
+
+    /// The step within a radius, and its multiplier.
+    fn candidate_within(&mut self, radius: f64) -> (Candidate, f64) {
+        let (scaled, multiplier) = self.subproblem.solve(radius, self.multiplier);
+        let region = Region {
+            point: &self.point,
+            bounds: &self.options.bounds,
+            geometry: &self.geometry,
+            radius,
+            image: |step: &[f64]| self.subproblem.image(step),
+        };
+        let theta = LEAST_SHARE.max(1.0 - self.geometry.optimality);
+        (region.choose(scaled, theta), multiplier)
     }
 
     /// Compares the residual at the trial point with what the model said.
@@ -411,23 +463,27 @@ impl LeastSquares {
             0.0
         };
         let (scaled_step, step) = (norm(&candidate.scaled), norm(&candidate.step));
+        let accepted = reduction > 0.0;
+        let trial = Trial {
+            cost: self.cost,
+            reduction,
+            ratio,
+            step: self.length(&candidate),
+            point: self.point_norm,
+            distance: distance(if accepted { &self.trial } else { &self.point }, &self.start),
+            evaluations: self.evaluations,
+        };
+        let nowhere = (still && !accepted).then_some(Stop::ShortStep);
+        let stop = self.options.termination.check(trial).or(nowhere);
+        self.stop = stop.map(|stop| self.unless_confined(stop, trial));
         let last_radius = self.radius;
         self.radius = self.options.radius.next(last_radius, scaled_step, ratio);
-        let accepted = reduction > 0.0;
         if !accepted && self.radius >= last_radius {
             // Whatever the thresholds are, the same step is not tried again.
             self.radius = self.options.radius.decrease_ratio * last_radius;
         }
         self.multiplier *= last_radius / self.radius;
-        self.stop = self.options.termination.check(Trial {
-            cost: self.cost,
-            reduction,
-            ratio,
-            step: if self.options.scaled_termination { scaled_step } else { step },
-            point: self.point_norm,
-            distance: distance(if accepted { &self.trial } else { &self.point }, &self.start),
-            evaluations: self.evaluations,
-        });
+        self.follow(last_radius, cost.is_finite());
         if accepted {
             self.report = Report { accepted, reduction, step };
             std::mem::swap(&mut self.point, &mut self.trial);
@@ -437,8 +493,39 @@ impl LeastSquares {
         }
         match self.stop {
             Some(stop) => self.give_up(stop),
-            None if still => self.give_up(Stop::ShortStep),
             None => Phase::Step { factor: false },
+        }
+    }
+
+    /// ‖p‖ in the units of the tests.
+    fn length(&self, candidate: &Candidate) -> f64 {
+        let scaled = self.options.scaled_termination;
+        norm(if scaled { &candidate.scaled } else { &candidate.step })
+    }
+
+    /// Why to stop after a step that may be short only because residuals were not finite.
+    fn unless_confined(&mut self, stop: Stop, trial: Trial) -> Stop {
+        let by_length = matches!(stop, Stop::Converged { .. } | Stop::ShortStep);
+        if !by_length || self.radius >= self.free_radius {
+            return stop;
+        }
+        let (free, _) = self.candidate_within(self.free_radius);
+        let free =
+            Trial { reduction: free.reduction, ratio: 1.0, step: self.length(&free), ..trial };
+        match self.options.termination.check(free) {
+            Some(Stop::Converged { .. } | Stop::ShortStep) => stop,
+            _ => Stop::Confined,
+        }
+    }
+
+    /// Has the free radius follow a trial, whose residual was finite or not.
+    fn follow(&mut self, last_radius: f64, finite: bool) {
+        if !finite {
+            self.undefined_at.clone_from(&self.trial);
+        } else if self.radius < last_radius {
+            self.free_radius = self.radius;
+        } else {
+            self.free_radius = self.free_radius.max(self.radius);
         }
     }
 

@@ -4,7 +4,8 @@
 //!
 //!     ΔF < ftol F,   ‖Δx‖ < xtol (xtol + ‖x‖),   each where ρ > ¼,   max |v g| < gtol.
 //!
-//! All tests are strict, so a tolerance of zero switches its test off.
+//! A test of the relative optimality (see `optimality`) can be added, which does not depend on the
+//! units of f. All tests are strict, so a tolerance of zero switches its test off.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,7 @@ pub struct Termination {
     pub cost: f64,
     pub step: f64,
     pub gradient: f64,
+    pub relative_gradient: f64,
     /// Steps that are shorter lead nowhere.
     pub shortest_step: f64,
     /// Largest ‖x − x₀‖.
@@ -31,6 +33,8 @@ pub enum Stop {
     },
     /// The gradient is within its tolerance.
     SmallGradient,
+    /// The relative optimality is within its tolerance.
+    SmallRelativeGradient,
     OutOfIterations,
     OutOfEvaluations,
     /// The step is too short to predict an improvement.
@@ -41,6 +45,8 @@ pub enum Stop {
     Interrupted {
         converged: bool,
     },
+    /// The step is short because residuals farther away were not finite.
+    Confined,
     /// The first residual has components that are not finite.
     NonFiniteResidual,
     /// A Jacobian has components that are not finite.
@@ -51,7 +57,10 @@ impl Stop {
     pub fn success(self) -> bool {
         matches!(
             self,
-            Stop::Converged { .. } | Stop::SmallGradient | Stop::Interrupted { converged: true }
+            Stop::Converged { .. }
+                | Stop::SmallGradient
+                | Stop::SmallRelativeGradient
+                | Stop::Interrupted { converged: true }
         )
     }
 }
@@ -103,6 +112,7 @@ mod tests {
         cost: 1e-3,
         step: 1e-3,
         gradient: 1e-3,
+        relative_gradient: 0.0,
         shortest_step: 1e-9,
         distance: 10.0,
         evaluations: 50,

@@ -269,6 +269,10 @@ impl<T: Field> System<T> {
         }
     }
 
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
     /// ‖F‖₂ at the current iterate; infinite before it is told.
     pub fn residual_norm(&self) -> f64 {
         self.residual_norm

@@ -171,7 +171,9 @@ pub fn broyden1<'py>(
     let (start, names) = (Start::read(xin, "xin")?, Names::of_broyden1(py));
     let solver = solve(residual, Jacobians::None, start, callback, settings, &names)?;
     match failure(&solver, "F")? {
-        Some(Failure::NoConvergence) => Err(no_convergence(&result(&solver)?)?),
+        Some(Failure::NoConvergence(explanation)) => {
+            Err(no_convergence(&result(&solver)?, &explanation)?)
+        }
         Some(Failure::Invalid(error)) => Err(error),
         None => Solver::hold(&solver)?.session()?.point(py),
     }

@@ -159,6 +159,10 @@ impl Session for Beginning {
         figures(0, 0, f64::NAN, 0.0, f64::NAN)
     }
 
+    fn tolerances(&self) -> Vec<(&'static str, f64)> {
+        self.settings.termination.tolerances()
+    }
+
     fn for_callback<'py>(&self, _: Python<'py>) -> PyResult<Option<Vec<Bound<'py, PyAny>>>> {
         Ok(None)
     }
@@ -232,6 +236,22 @@ impl<T: Entry> Iteration<T> {
             Ask::Done(stop) => Some(stop),
             _ => None,
         }
+    }
+
+    /// How far the iterations came, and what to try.
+    fn shortfall(&self) -> String {
+        let tolerances = self.kernel.termination().tolerances();
+        let tolerances = tolerances.iter().map(|(name, value)| format!("{name} = {value:.1e}"));
+        let tolerances = tolerances.collect::<Vec<_>>().join(", ");
+        let alpha = self.kernel.alpha().map_or(c64::default(), |alpha| alpha.to_complex());
+        let alpha = if T::COMPLEX { format!("{alpha:.3e}") } else { format!("{:.3e}", alpha.re) };
+        format!(
+            "no convergence after {} iterations: max |F| = {:.3e} ({tolerances}; alpha = {alpha}). \
+             Try an alpha of another size or sign, another xin, a larger maxiter, or \
+             raphson.root, which approximates the Jacobian.",
+            self.kernel.iterations(),
+            max_norm(self.kernel.residual()),
+        )
     }
 
     /// What is wrong, where the iteration has broken off.
@@ -335,6 +355,10 @@ impl<T: Entry> Session for Iteration<T> {
         )
     }
 
+    fn tolerances(&self) -> Vec<(&'static str, f64)> {
+        self.kernel.termination().tolerances()
+    }
+
     fn for_callback<'py>(&self, py: Python<'py>) -> PyResult<Option<Vec<Bound<'py, PyAny>>>> {
         let vector = |values: &[T]| self.unknowns.vector(py, values);
         Ok(Some(vec![vector(self.kernel.point())?, vector(self.kernel.residual())?]))
@@ -356,7 +380,7 @@ impl<T: Entry> Session for Iteration<T> {
 
     fn failure(&self, name: &str) -> Option<Failure> {
         if self.ended() == Some(Stop::OutOfIterations) {
-            return Some(Failure::NoConvergence);
+            return Some(Failure::NoConvergence(self.shortfall()));
         }
         let fault = self.fault()?;
         Some(Failure::Invalid(PyValueError::new_err(format!("{name}: {fault}"))))
@@ -387,6 +411,7 @@ impl<T: Entry> Session for Iteration<T> {
         fields.set_item(intern!(py, "success"), stop == Some(Stop::Converged))?;
         fields.set_item(intern!(py, "message"), message)?;
         fields.set_item(intern!(py, "nfev"), self.evaluations)?;
+        fields.set_item(intern!(py, "calls"), self.evaluations)?;
         Ok(result)
     }
 
@@ -414,10 +439,12 @@ fn figures(
     Figures {
         iterations,
         evaluations,
+        calls: evaluations,
         jacobians: 0,
         residual_norm,
         cost: None,
         optimality: f64::NAN,
+        relative_optimality: f64::NAN,
         step_norm,
         step_length,
         trust_radius: f64::NAN,

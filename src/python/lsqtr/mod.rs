@@ -46,8 +46,9 @@ use session::{CLASS, Iteration, load};
 /// nit, nfev, njev : int
 ///     Iterations completed, residuals told (without those for an approximated Jacobian),
 ///     Jacobians told or approximated.
-/// cost, optimality : float
-///     Half the sum of squares, and the largest component of the scaled gradient.
+/// cost, optimality, relative_optimality : float
+///     Half the sum of squares, the largest component of the scaled gradient, and the largest cosine
+///     between the residuals and a column of the Jacobian.
 /// step_norm, trust_radius : float
 ///     Euclidean norm of the last step, and the radius for the next one.
 /// active_mask : ndarray
@@ -86,11 +87,15 @@ impl LeastSquares {
         settings: &Bound<'_, PyDict>,
     ) -> PyResult<PyClassInitializer<Self>> {
         let start = Start::read(x0, "x0")?.one_dimensional()?;
-        if matches!(start.field()?, FieldOf::ComplexSingle | FieldOf::ComplexDouble) {
-            return Err(PyTypeError::new_err(format!("x0 must be real, got {}", describe(x0))));
-        }
+        let epsilon = match start.field()? {
+            FieldOf::Single => f64::from(f32::EPSILON),
+            FieldOf::Double => f64::EPSILON,
+            FieldOf::ComplexSingle | FieldOf::ComplexDouble => {
+                return Err(PyTypeError::new_err(format!("x0 must be real, got {}", describe(x0))));
+            }
+        };
         let values: Vec<f64> = start.values()?;
-        let settings = Settings::read(settings, values.len())?;
+        let settings = Settings::read(settings, values.len(), epsilon)?;
         let bounds = &settings.solver.bounds;
         let outside = |&i: &usize| values[i] < bounds.lower[i] || values[i] > bounds.upper[i];
         if let Some(i) = (0..values.len()).find(outside) {
@@ -126,6 +131,13 @@ impl LeastSquares {
             Some(options) => options.copy()?,
             None => PyDict::new(py),
         };
+        for name in options::NAMES {
+            if settings.contains(name)? {
+                return Err(PyTypeError::new_err(format!(
+                    "{CLASS}() takes {name} in its options: options={{'{name}': ...}}"
+                )));
+            }
+        }
         refuse_unknown(&settings, &OPTIONS, CLASS)?;
         for name in ["ftol", "xtol", "gtol"] {
             if !settings.contains(name)? {
@@ -169,6 +181,13 @@ impl LeastSquares {
         Ok(Solver::figures(slf.as_super())?.optimality)
     }
 
+    /// The largest cosine between the residuals and a column of the Jacobian at the current iterate,
+    /// or less where a bound is near.
+    #[getter]
+    fn relative_optimality(slf: &Bound<'_, Self>) -> PyResult<f64> {
+        Ok(Solver::figures(slf.as_super())?.relative_optimality)
+    }
+
     /// The radius for the next step.
     #[getter]
     fn trust_radius(slf: &Bound<'_, Self>) -> PyResult<f64> {
@@ -178,7 +197,7 @@ impl LeastSquares {
     /// -1 or 1 where a lower or upper bound is active at the current iterate, 0 elsewhere.
     #[getter]
     fn active_mask<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        Ok(Solver::hold(slf.as_super())?.session()?.active_mask(slf.py()))
+        Solver::hold(slf.as_super())?.session()?.active_mask(slf.py())
     }
 
     /// Jacobians told or approximated.

@@ -13,7 +13,7 @@ use crate::kernels::lsqtr::subproblem::Method;
 use crate::kernels::lsqtr::termination::Termination;
 use crate::python::arrays::{self, describe};
 use crate::python::numbers::{count, real};
-use crate::python::options::{at_least_one, given, items, truth};
+use crate::python::options::{at_least_one, given, items, meant, truth};
 
 pub struct Settings {
     pub solver: Options,
@@ -21,8 +21,12 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads the keywords of `lsqtr` by their names.
-    pub fn read<'py>(keywords: &Bound<'py, PyDict>, unknowns: usize) -> PyResult<Self> {
+    /// Reads the keywords of `lsqtr` by their names; `epsilon` is that of the numbers in x0.
+    pub fn read<'py>(
+        keywords: &Bound<'py, PyDict>,
+        unknowns: usize,
+        epsilon: f64,
+    ) -> PyResult<Self> {
         let py = keywords.py();
         let given = |name: &Bound<'py, PyString>| given(keywords, name);
         let tolerance = |name: &Bound<'py, PyString>| -> PyResult<f64> {
@@ -39,7 +43,8 @@ impl Settings {
                 cost: tolerance(intern!(py, "ftol"))?,
                 step: tolerance(intern!(py, "xtol"))?,
                 gradient: tolerance(intern!(py, "gtol"))?,
-                shortest_step: f64::EPSILON,
+                relative_gradient: 0.0,
+                shortest_step: epsilon,
                 distance: f64::INFINITY,
                 evaluations: maxiter.saturating_mul(5).saturating_add(1),
                 iterations: maxiter,
@@ -76,7 +81,8 @@ fn read_options(options: &mut Options, given: &Bound<'_, PyAny>) -> PyResult<()>
         let between = |low, high| number_between(&value, name, low, high);
         match name {
             "max_nfev" => termination.evaluations = limit(&value, name)?,
-            "max_dx" => termination.distance = between(0.0, f64::INFINITY)?,
+            "relative_gtol" => termination.relative_gradient = not_nan(&value, name)?.max(0.0),
+            "max_dx" => termination.distance = positive(&value, name)?,
             "min_trust_radius" => termination.shortest_step = between(0.0, f64::INFINITY)?,
             "scaled_termination" => options.scaled_termination = truth(&value, name)?,
             "initial_trust_radius" => radius.initial = read_initial_radius(&value)?,
@@ -84,16 +90,54 @@ fn read_options(options: &mut Options, given: &Bound<'_, PyAny>) -> PyResult<()>
             "max_trust_radius" => radius.largest = positive(&value, name)?,
             "tr_increase_threshold" => radius.increase_threshold = between(0.0, 1.0)?,
             "tr_decrease_threshold" => radius.decrease_threshold = between(0.0, 1.0)?,
-            "tr_increase_ratio" => radius.increase_ratio = between(1.0, f64::INFINITY)?,
+            "tr_increase_ratio" => radius.increase_ratio = more_than_one(&value, name)?,
             "tr_decrease_ratio" => radius.decrease_ratio = proper_fraction(&value, name)?,
             "tr_method" => options.method = read_method(&value)?,
-            _ => unknown.push(key.repr()?.to_string()),
+            _ => unknown.push((key.repr()?.to_string(), hint(name))),
         }
     }
     if unknown.is_empty() {
         return Ok(());
     }
-    Err(PyValueError::new_err(format!("Unknown options: [{}]", unknown.join(", "))))
+    let (names, hints): (Vec<_>, Vec<_>) = unknown.into_iter().unzip();
+    Err(PyValueError::new_err(format!(
+        "Unknown options: [{}]; lsqtr has {}{}",
+        names.join(", "),
+        NAMES.join(", "),
+        hints.concat()
+    )))
+}
+
+/// The options.
+pub const NAMES: [&str; 13] = [
+    "max_nfev",
+    "max_dx",
+    "relative_gtol",
+    "scaled_termination",
+    "initial_trust_radius",
+    "initial_trust_ratio",
+    "max_trust_radius",
+    "min_trust_radius",
+    "tr_increase_threshold",
+    "tr_decrease_threshold",
+    "tr_increase_ratio",
+    "tr_decrease_ratio",
+    "tr_method",
+];
+
+/// The arguments that might be taken for options.
+const ARGUMENTS: [&str; 9] =
+    ["bounds", "args", "x_scale", "ftol", "xtol", "gtol", "verbose", "maxiter", "callback"];
+
+/// What to write in place of an unknown option.
+fn hint(name: &str) -> String {
+    if let Some(option) = meant(name, &NAMES) {
+        return format!(". Did you mean '{option}' by '{name}'?");
+    }
+    match meant(name, &ARGUMENTS) {
+        Some(argument) => format!(". '{argument}' is an argument of its own, outside of options."),
+        None => String::new(),
+    }
 }
 
 fn read_method(value: &Bound<'_, PyAny>) -> PyResult<Method> {
@@ -138,6 +182,14 @@ fn positive(value: &Bound<'_, PyAny>, name: &str) -> PyResult<f64> {
         return Ok(number);
     }
     Err(PyValueError::new_err(format!("{name} must be positive, got {number}")))
+}
+
+fn more_than_one(value: &Bound<'_, PyAny>, name: &str) -> PyResult<f64> {
+    let number = real(value, name)?;
+    if number > 1.0 && number.is_finite() {
+        return Ok(number);
+    }
+    Err(PyValueError::new_err(format!("{name} must be more than 1 and finite, got {number}")))
 }
 
 fn number_between(value: &Bound<'_, PyAny>, name: &str, low: f64, high: f64) -> PyResult<f64> {

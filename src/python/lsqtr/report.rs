@@ -13,8 +13,36 @@ fn number(py: Python<'_>, value: f64, specification: &str) -> PyResult<String> {
     formatted(&PyFloat::new(py, value), specification)
 }
 
-/// Why the iteration ended, in DESC's words where it has any.
-pub fn message(py: Python<'_>, stop: Stop, limits: &Termination) -> PyResult<String> {
+/// Why the iteration ended, in DESC's words where it has any, and what speaks against a success.
+pub fn message(py: Python<'_>, solver: &LeastSquares, stop: Stop) -> PyResult<String> {
+    let mut message = reason(py, stop, &solver.options().termination)?;
+    if let (Stop::Confined, Some(point)) = (stop, solver.undefined_at()) {
+        message.push_str(&listed(py, point)?);
+    }
+    if stop.success() && solver.optimality_is_large() {
+        message.push_str(&format!(
+            "\nBut the relative optimality is large ({}): x may be far from a minimum, and the \
+             tolerances too loose.",
+            number(py, solver.relative_optimality(), ".2e")?
+        ));
+    }
+    Ok(message)
+}
+
+/// The first few numbers of a vector.
+fn listed(py: Python<'_>, vector: &[f64]) -> PyResult<String> {
+    let (shown, dots) = match vector.len() {
+        0..=SHOWN => (vector, ""),
+        _ => (&vector[..SHOWN], ", ..."),
+    };
+    let numbers = shown.iter().map(|&value| number(py, value, ".6g"));
+    Ok(format!("[{}{dots}]", numbers.collect::<PyResult<Vec<_>>>()?.join(", ")))
+}
+
+/// How many numbers of a vector a message has.
+const SHOWN: usize = 8;
+
+fn reason(py: Python<'_>, stop: Stop, limits: &Termination) -> PyResult<String> {
     let satisfied = |name: &str, tolerance: f64| -> PyResult<String> {
         Ok(format!("`{name}` condition satisfied. ({name}={})", number(py, tolerance, ".2e")?))
     };
@@ -30,6 +58,7 @@ pub fn message(py: Python<'_>, stop: Stop, limits: &Termination) -> PyResult<Str
             lines.join("\n")
         }
         Stop::SmallGradient => satisfied("gtol", limits.gradient)?,
+        Stop::SmallRelativeGradient => satisfied("relative_gtol", limits.relative_gradient)?,
         Stop::OutOfIterations => "Maximum number of iterations has been exceeded.".into(),
         Stop::OutOfEvaluations => {
             "Maximum number of function evaluations has been exceeded.".into()
@@ -41,6 +70,9 @@ pub fn message(py: Python<'_>, stop: Stop, limits: &Termination) -> PyResult<Str
         ),
         Stop::Interrupted { .. } => "User supplied callback triggered termination".into(),
         Stop::NonFiniteResidual => "The residual at x0 has NaN or inf, or overflows.".into(),
+        Stop::Confined => "The steps are short only because the residual has NaN or inf beyond \
+                           them, the last time at x = "
+            .into(),
         Stop::NonFiniteJacobian => "The Jacobian has NaN or inf, or overflows.".into(),
     })
 }
@@ -49,6 +81,7 @@ pub fn message(py: Python<'_>, stop: Stop, limits: &Termination) -> PyResult<Str
 pub fn status(stop: Stop) -> i32 {
     match stop {
         Stop::SmallGradient => 1,
+        Stop::SmallRelativeGradient => 5,
         Stop::Converged { cost: true, step: false } => 2,
         Stop::Converged { cost: false, .. } => 3,
         Stop::Converged { cost: true, step: true } => 4,
@@ -59,6 +92,7 @@ pub fn status(stop: Stop) -> i32 {
         Stop::Interrupted { .. } => -4,
         Stop::NonFiniteResidual => -5,
         Stop::NonFiniteJacobian => -6,
+        Stop::Confined => -7,
     }
 }
 

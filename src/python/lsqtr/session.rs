@@ -1,7 +1,7 @@
 //! The least-squares kernel for Python values.
 
 use ndarray::{Array2, ArrayView2, Dimension, Ix2};
-use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods, ToPyArray};
+use numpy::{IntoPyArray, PyArray1, PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods, ToPyArray};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -50,6 +50,9 @@ struct State {
     unknowns: Unknowns,
     kernel: LeastSquares,
     jacobian_source: Source<f64>,
+    /// Residuals told, those for approximated Jacobians included.
+    #[serde(with = "saved::count")]
+    calls: u64,
     #[serde(with = "saved::vector")]
     first_residual: Vec<f64>,
     #[serde(with = "saved::vectors")]
@@ -73,6 +76,7 @@ impl Iteration {
             unknowns,
             jacobian_source: Source::new(rule, Distances::from_start(kernel.start(), None)),
             kernel,
+            calls: 0,
             first_residual: Vec::new(),
             points: Vec::new(),
             radii: Vec::new(),
@@ -88,9 +92,9 @@ impl Iteration {
         Ok(())
     }
 
-    fn tell_approximation(&mut self, py: Python<'_>, jacobian: &Array2<f64>) {
+    fn tell_approximation(&mut self, py: Python<'_>, jacobian: Array2<f64>) {
         self.state.kernel.tell_jacobian(jacobian.view());
-        self.jacobian = Some(jacobian.to_pyarray(py).into_any().unbind());
+        self.jacobian = Some(jacobian.into_pyarray(py).into_any().unbind());
     }
 
     fn step(&mut self, py: Python<'_>) {
@@ -188,12 +192,16 @@ impl Session for Iteration {
                 Ask::Done(_) => return Ok(Next::Nothing),
                 Ask::Step if self.step_is_long() => return Ok(Next::Work),
                 Ask::Step => self.step(py),
-                Ask::Jacobian => match self.state.jacobian_source.way() {
-                    Way::Jacobian => return Ok(Next::Jacobian),
-                    Way::Residual => return Ok(Next::Residual),
-                    Way::Begin => self.begin_approximation()?,
-                    Way::Complete(jacobian) => self.tell_approximation(py, &jacobian),
-                },
+                Ask::Jacobian => {
+                    // The last one is that of another point, and the next may need its memory.
+                    self.jacobian = None;
+                    match self.state.jacobian_source.way() {
+                        Way::Jacobian => return Ok(Next::Jacobian),
+                        Way::Residual => return Ok(Next::Residual),
+                        Way::Begin => self.begin_approximation()?,
+                        Way::Complete(jacobian) => self.tell_approximation(py, jacobian),
+                    }
+                }
             }
         }
     }
@@ -220,10 +228,12 @@ impl Session for Iteration {
         if let Some(approximation) = self.state.jacobian_source.in_the_making() {
             approximation
                 .answer(value, name, |count| expect_count(count, expected, name, value))?;
+            self.state.calls += 1;
         } else if matches!(self.state.kernel.ask(), Ask::Jacobian) {
             self.tell_jacobian(value, name)?;
         } else {
             self.tell_residual(value, name)?;
+            self.state.calls += 1;
         }
         Ok(None)
     }
@@ -270,10 +280,12 @@ impl Session for Iteration {
         Figures {
             iterations: kernel.iterations(),
             evaluations: kernel.evaluations(),
+            calls: self.state.calls,
             jacobians: kernel.jacobians(),
             residual_norm: f64::NAN,
             cost: Some(kernel.cost()),
             optimality: kernel.optimality(),
+            relative_optimality: kernel.relative_optimality(),
             // The kernel says infinity before there is a step.
             step_norm: if step.is_finite() { step } else { 0.0 },
             step_length: f64::NAN,
@@ -281,14 +293,26 @@ impl Session for Iteration {
         }
     }
 
-    fn active_mask<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+    fn tolerances(&self) -> Vec<(&'static str, f64)> {
+        let limits = &self.state.kernel.options().termination;
+        let all = [
+            ("ftol", limits.cost),
+            ("xtol", limits.step),
+            ("gtol", limits.gradient),
+            ("relative_gtol", limits.relative_gradient),
+        ];
+        all.into_iter().filter(|&(_, tolerance)| tolerance > 0.0).collect()
+    }
+
+    fn active_mask<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let Options { bounds, termination, .. } = self.state.kernel.options();
         let margin = match termination.step {
             0.0 => Margin::None,
             share => Margin::Relative(share),
         };
         let active = bounds.active(self.state.kernel.point(), margin);
-        Some(PyArray1::from_iter(py, active.into_iter().map(i64::from)).into_any())
+        let mask = PyArray1::from_iter(py, active.into_iter().map(i64::from)).into_any();
+        self.state.unknowns.converted(mask).map(Some)
     }
 
     fn for_callback<'py>(&self, py: Python<'py>) -> PyResult<Option<Vec<Bound<'py, PyAny>>>> {
@@ -317,7 +341,7 @@ impl Session for Iteration {
         if verbosity <= 0.0 {
             return Ok(());
         }
-        let message = report::message(py, stop, &kernel.options().termination)?;
+        let message = report::message(py, kernel, stop)?;
         let gaps = kernel.point().iter().zip(kernel.start()).map(|(x, start)| x - start);
         let distance = norm(&gaps.collect::<Vec<_>>());
         print(py, &report::summary(py, kernel, stop.success(), &message, distance)?)
@@ -326,7 +350,6 @@ impl Session for Iteration {
     fn result<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let State { kernel, unknowns, first_residual, points, radii, .. } = &self.state;
         let Ask::Done(stop) = kernel.ask() else { return optimize_result(py) };
-        let limits = &kernel.options().termination;
         let residual = unknowns.vector(py, kernel.residual())?;
         let allx = PyList::empty(py);
         for point in points {
@@ -341,21 +364,26 @@ impl Session for Iteration {
         fields.set_item(intern!(py, "x"), self.point(py)?)?;
         fields.set_item(intern!(py, "success"), stop.success())?;
         fields.set_item(intern!(py, "status"), report::status(stop))?;
-        fields.set_item(intern!(py, "message"), report::message(py, stop, limits)?)?;
+        fields.set_item(intern!(py, "message"), report::message(py, kernel, stop)?)?;
         fields.set_item(intern!(py, "cost"), kernel.cost())?;
         fields.set_item(intern!(py, "fun"), &residual)?;
         fields.set_item(intern!(py, "grad"), unknowns.point(py, kernel.gradient())?)?;
         fields.set_item(intern!(py, "v"), unknowns.point(py, kernel.distances())?)?;
         fields.set_item(intern!(py, "jac"), &self.jacobian)?;
         fields.set_item(intern!(py, "optimality"), kernel.optimality())?;
+        fields.set_item(intern!(py, "relative_optimality"), kernel.relative_optimality())?;
         fields.set_item(intern!(py, "nfev"), kernel.evaluations())?;
+        fields.set_item(intern!(py, "calls"), self.state.calls)?;
         fields.set_item(intern!(py, "njev"), kernel.jacobians())?;
         fields.set_item(intern!(py, "nit"), kernel.iterations())?;
-        fields.set_item(intern!(py, "active_mask"), self.active_mask(py))?;
+        fields.set_item(intern!(py, "active_mask"), self.active_mask(py)?)?;
         fields.set_item(intern!(py, "allx"), allx)?;
         fields.set_item(intern!(py, "alltr"), radii)?;
         fields.set_item(intern!(py, "fse"), residual)?;
         fields.set_item(intern!(py, "f0se"), unknowns.vector(py, first_residual)?)?;
+        if let (Stop::Confined, Some(point)) = (stop, kernel.undefined_at()) {
+            fields.set_item(intern!(py, "undefined_at"), unknowns.point(py, point)?)?;
+        }
         Ok(result)
     }
 

@@ -6,7 +6,7 @@ use pyo3::types::PyBool;
 
 use crate::kernels::newton::system;
 use crate::python::numbers::real;
-use crate::python::options::{at_least_one, items};
+use crate::python::options::{at_least_one, items, meant};
 
 pub struct Options {
     pub system: system::Options,
@@ -46,13 +46,29 @@ impl Options {
                 "diff_step" => read.relative_step = Some(positive(&value, "diff_step")?),
                 unknown => {
                     return Err(PyValueError::new_err(format!(
-                        "options: unknown option '{unknown}'; method 'newton' has {}",
-                        NAMES.join(", ")
+                        "options: unknown option '{unknown}'; method 'newton' has {}{}",
+                        NAMES.join(", "),
+                        hint(unknown)
                     )));
                 }
             }
         }
         Ok(read)
+    }
+}
+
+/// Options that only method 'broyden1' has.
+const OF_BROYDEN1: [&str; 6] =
+    ["alpha", "reduction_method", "max_rank", "jac_options", "tol_norm", "disp"];
+
+/// What an unknown option is likely meant for.
+fn hint(unknown: &str) -> String {
+    match meant(unknown, &NAMES) {
+        Some(option) => format!(". Did you mean '{option}'?"),
+        None if OF_BROYDEN1.contains(&unknown) => {
+            format!(". '{unknown}' is one of method 'broyden1'.")
+        }
+        None => String::new(),
     }
 }
 

@@ -225,14 +225,22 @@ impl<T: Entry> Session for Iteration<T> {
         Figures {
             iterations: kernel.iterations(),
             evaluations: self.state.evaluations,
+            calls: self.state.evaluations,
             jacobians: self.state.jacobians,
             residual_norm: kernel.residual_norm(),
             cost: None,
             optimality: f64::NAN,
+            relative_optimality: f64::NAN,
             step_norm,
             step_length,
             trust_radius: f64::NAN,
         }
+    }
+
+    fn tolerances(&self) -> Vec<(&'static str, f64)> {
+        let Options { step_tolerance, residual_tolerance, .. } = *self.state.kernel.options();
+        let all = [("xtol", step_tolerance), ("ftol", residual_tolerance)];
+        all.into_iter().filter(|&(_, tolerance)| tolerance > 0.0).collect()
     }
 
     fn for_callback<'py>(&self, py: Python<'py>) -> PyResult<Option<Vec<Bound<'py, PyAny>>>> {
@@ -264,6 +272,7 @@ impl<T: Entry> Session for Iteration<T> {
         fields.set_item(intern!(py, "jac"), self.jacobian.as_ref().map(|j| j.to_python(py)))?;
         fields.set_item(intern!(py, "nit"), kernel.iterations())?;
         fields.set_item(intern!(py, "nfev"), evaluations)?;
+        fields.set_item(intern!(py, "calls"), evaluations)?;
         fields.set_item(intern!(py, "njev"), jacobians)?;
         Ok(result)
     }

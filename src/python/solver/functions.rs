@@ -209,7 +209,7 @@ impl<'py> Functions<'py> {
         let returned = self.residual.call(x)?;
         match &mut self.jacobians {
             Jacobians::WithResidual(kept) => {
-                let (residual, jacobian) = pair(&returned, self.residual.name)?;
+                let (residual, jacobian) = pair(&returned, x, self.residual.name)?;
                 *kept = Some(jacobian);
                 Ok(residual)
             }
@@ -227,7 +227,7 @@ impl<'py> Functions<'py> {
                 // A solver that was saved may ask for the Jacobian first.
                 let jacobian = match kept.take() {
                     Some(jacobian) => jacobian,
-                    None => pair(&self.residual.call(x)?, self.residual.name)?.1,
+                    None => pair(&self.residual.call(x)?, x, self.residual.name)?.1,
                 };
                 Ok((jacobian, "fun (the Jacobian)"))
             }
@@ -238,15 +238,25 @@ impl<'py> Functions<'py> {
     }
 }
 
+/// The two values of a pair. A vector of two residuals is none, though it could be taken apart.
 fn pair<'py>(
     returned: &Bound<'py, PyAny>,
+    x: &Bound<'py, PyAny>,
     name: &str,
 ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
-    match [0, 1].map(|i| returned.get_item(i)) {
-        [Ok(residual), Ok(jacobian)] => Ok((residual, jacobian)),
-        _ => Err(PyValueError::new_err(format!(
-            "{name} must return a pair (F, J) where jac is True, got {}",
-            describe(returned)
-        ))),
+    let two = returned.len().is_ok_and(|length| length == 2);
+    if two
+        && !returned.hasattr(intern!(returned.py(), "shape"))?
+        && let [Ok(residual), Ok(jacobian)] = [0, 1].map(|i| returned.get_item(i))
+    {
+        // Two numbers are a pair for one unknown only.
+        let numbers = residual.len().is_err() && jacobian.len().is_err();
+        if !numbers || x.len().map_or(true, |unknowns| unknowns == 1) {
+            return Ok((residual, jacobian));
+        }
     }
+    Err(PyValueError::new_err(format!(
+        "{name} must return a pair (F, J) where jac is True, got {}",
+        describe(returned)
+    )))
 }

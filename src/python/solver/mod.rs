@@ -12,7 +12,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyTuple};
+use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyTuple};
 
 use crate::python::call::call;
 use crate::python::callable::{Callable, unpack};
@@ -355,6 +355,20 @@ impl Solver {
     #[getter]
     fn nfev(slf: &Bound<'_, Self>) -> PyResult<u64> {
         Ok(Self::figures(slf)?.evaluations)
+    }
+
+    /// Residuals told, those for approximated Jacobians included.
+    #[getter]
+    fn calls(slf: &Bound<'_, Self>) -> PyResult<u64> {
+        Ok(Self::figures(slf)?.calls)
+    }
+
+    /// The tolerances that are in use, by the names of the options.
+    #[getter]
+    fn tolerances<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        let _inside = Inside::new(slf.py());
+        let tolerances = Self::hold(slf)?.session()?.tolerances();
+        tolerances.into_py_dict(slf.py())
     }
 
     /// Euclidean norm of the last step; 0 before there is one.

@@ -21,11 +21,14 @@ pub enum Next {
 pub struct Figures {
     pub iterations: u64,
     pub evaluations: u64,
+    /// The same with those for approximated Jacobians.
+    pub calls: u64,
     pub jacobians: u64,
     /// ‖F‖₂; for least squares there is the cost.
     pub residual_norm: f64,
     pub cost: Option<f64>,
     pub optimality: f64,
+    pub relative_optimality: f64,
     /// ‖Δx‖₂ of the last step.
     pub step_norm: f64,
     /// λ of the last step.
@@ -35,8 +38,8 @@ pub struct Figures {
 
 /// Why a solve has not led where the caller wanted.
 pub enum Failure {
-    /// The iterations are used up.
-    NoConvergence,
+    /// The iterations are used up; how far they came, and what to try.
+    NoConvergence(String),
     /// A function misbehaved; `name` is what it is called.
     Invalid(PyErr),
 }
@@ -74,9 +77,12 @@ pub trait Session: Send + Sync {
 
     fn figures(&self) -> Figures;
 
+    /// The tolerances that are in use, by their names as options.
+    fn tolerances(&self) -> Vec<(&'static str, f64)>;
+
     /// −1 or 1 where a lower or upper bound is active, 0 elsewhere; None without bounds.
-    fn active_mask<'py>(&self, _: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        None
+    fn active_mask<'py>(&self, _: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        Ok(None)
     }
 
     /// What a callback gets; None where it is not called.
