@@ -70,10 +70,12 @@ def lsqtr(
         A `scipy.optimize.OptimizeResult` with ``x``; ``success``, ``status`` and ``message``;
         ``cost``, half the sum of squares; ``fun`` (also ``fse``) and ``f0se``, the residuals at x
         and at the start; ``grad``, the gradient of the cost; ``v``, the Coleman-Li distances;
-        ``jac``, as it was returned; ``optimality``, what `gtol` is compared with; ``nfev``
-        (without those for finite differences), ``njev`` and ``nit``; ``active_mask``, -1 or 1
-        where a lower or upper bound is active; ``allx``, the accepted points; ``alltr``, the trust
-        radius after each evaluation.
+        ``jac``, as it was returned; ``optimality``, what `gtol` is compared with;
+        ``relative_optimality``, see Notes; ``nfev``, the evaluations of `fun` without those for
+        approximated Jacobians, ``calls``, all of them, ``njev`` and ``nit``; ``active_mask``, -1
+        or 1 where a lower or upper bound is active; ``allx``, the accepted points; ``alltr``, the
+        trust radius after each evaluation; ``undefined_at``, with status -7 only, the last point
+        where the residual had NaN or inf. Arrays are of the library of `x0`.
 
     Raises
     ------
@@ -103,6 +105,8 @@ def lsqtr(
 
     ``max_nfev`` : int, default ``5 * maxiter + 1``
         Largest number of evaluations of `fun`.
+    ``relative_gtol`` : float, default 0
+        Stop when the relative optimality is less than this. 0: do not.
     ``max_dx`` : float, default inf
         Largest distance from `x0`; the first point beyond it is the last.
     ``scaled_termination`` : bool, default True
@@ -114,13 +118,13 @@ def lsqtr(
         What that is multiplied by.
     ``max_trust_radius`` : float, default inf
         Largest trust radius after the first.
-    ``min_trust_radius`` : float, default 2.2e-16
+    ``min_trust_radius`` : float, default ``eps`` of the precision of `x0` (2.2e-16 for double)
         Give up when a step is shorter.
     ``tr_increase_threshold``, ``tr_decrease_threshold`` : float, default 0.75 and 0.25
         The radius grows where the reduction of the cost exceeds the first share of what the model
         predicts, and shrinks where it falls below the second.
     ``tr_increase_ratio``, ``tr_decrease_ratio`` : float, default 2 and 0.25
-        The factors for it, of the length of the step.
+        The factors for it, of the length of the step; more than 1, and between 0 and 1.
     ``tr_method`` : {'qr', 'svd', 'cho'}, default 'qr'
         How the model is factored. All take the same path to rounding. 'cho' takes half the time of
         'qr' or less on tall problems, unless the Jacobian is badly conditioned.
@@ -132,6 +136,7 @@ def lsqtr(
     2       True     reduction within `ftol`
     3       True     step within `xtol`
     4       True     both of these
+    5       True     relative optimality within ``relative_gtol``
     0       False    `maxiter` iterations were not enough
     -1      False    ``max_nfev`` evaluations were not enough
     -2      False    the step is shorter than ``min_trust_radius``
@@ -139,9 +144,19 @@ def lsqtr(
     -4      either   stopped by the callback; success as the tolerances say
     -5      False    the residual at `x0` has NaN or inf, or overflows
     -6      False    a Jacobian has NaN or inf, or overflows
+    -7      False    the step is short only because the residual beyond it has NaN or inf
     ======  =======  ==========================================================
 
-    A residual with NaN or inf later on counts as one that is too large.
+    A residual with NaN or inf later on counts as one that is too large. Status -7 means that the
+    step which such residuals have shortened satisfies a tolerance, and the step without them would
+    not.
+
+    The relative optimality has no units. Where no bound is near, it is the largest cosine of an
+    angle between f and a column of J, as in the test of MINPACK's ``gtol`` [3]_. In general it is
+    the largest change of f, relative to f, by the best step of one variable alone within its
+    bounds. A success where it is more than 0.01, with a step of that variable of more than 0.001,
+    says so in its message: most often the residuals are so small that `gtol` holds anywhere. Where
+    f is zero at the solution, the relative optimality need not be small.
 
     References
     ----------
@@ -150,6 +165,8 @@ def lsqtr(
     .. [2] M. A. Branch, T. F. Coleman, Y. Li, "A subspace, interior, and conjugate gradient method
        for large-scale bound-constrained minimization problems", SIAM Journal on Scientific
        Computing 21(1), 1999.
+    .. [3] J. J. Moré, "The Levenberg-Marquardt algorithm: implementation and theory", Lecture
+       Notes in Mathematics 630, Springer, 1978.
 
     Examples
     --------

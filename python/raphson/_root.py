@@ -129,8 +129,9 @@ def root(
         to element j of x, both in C order: a callable ``jac(x, *args)``; True if `fun` returns the
         pair ``(F, J)``, a tuple or list; or how to approximate it: by finite differences
         ('2-point', the default, or '3-point') or by the complex step ('cs', for a real `x0` and a
-        `fun` that is analytic and takes complex arrays). J is an array of shape ``(x.size, x.size)`` or
-        ``F.shape + x.shape``, or a scipy.sparse matrix or array, which SciPy's sparse LU factors.
+        `fun` that is analytic and takes complex arrays). J is an array of shape
+        ``(x.size, x.size)`` or ``F.shape + x.shape``, or a scipy.sparse matrix or array, which
+        SciPy's sparse LU factors.
     tol : float, optional
         The same as the option ``xtol``; for 'broyden1' the other tolerances are then not used.
     callback : callable ``callback(x, f)``, `Observer`, or list of them, optional
