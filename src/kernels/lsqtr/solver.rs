@@ -550,3 +550,68 @@ fn cost(residual: &[f64]) -> f64 {
 fn distance(a: &[f64], b: &[f64]) -> f64 {
     norm(&a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>())
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::arr2;
+
+    use super::*;
+
+    /// Minimises (x − 3)², which is known up to a wall only, with the step tests at a tolerance.
+    fn end(lapack: Lapack, wall: f64, tolerance: f64) -> LeastSquares {
+        let termination = Termination {
+            cost: tolerance,
+            step: tolerance,
+            gradient: 0.0,
+            relative_gradient: 0.0,
+            shortest_step: f64::EPSILON,
+            distance: f64::INFINITY,
+            evaluations: 200,
+            iterations: 100,
+        };
+        let radius = RadiusOptions {
+            initial: Initial::Given(100.0),
+            initial_ratio: 1.0,
+            largest: f64::INFINITY,
+            increase_threshold: 0.75,
+            decrease_threshold: 0.25,
+            increase_ratio: 2.0,
+            decrease_ratio: 0.25,
+        };
+        let bounds = Bounds { lower: vec![f64::NEG_INFINITY], upper: vec![f64::INFINITY] };
+        let options =
+            Options { bounds, termination, radius, method: Method::Qr, scaled_termination: true };
+        let mut solver = LeastSquares::new(vec![0.5], Scaling::from_jacobian(1), options, lapack);
+        loop {
+            match solver.ask() {
+                Ask::Residual(x) => {
+                    let f = if x[0] <= wall { x[0] - 3.0 } else { f64::NAN };
+                    solver.tell_residual(&[f]);
+                }
+                Ask::Jacobian => solver.tell_jacobian(arr2(&[[1.0]]).view()),
+                Ask::Step => solver.step(),
+                Ask::Report => solver.tell_reported(false),
+                Ask::Done(_) => return solver,
+            }
+        }
+    }
+
+    #[test]
+    fn short_steps_before_nan_are_no_success() {
+        let Some(lapack) = Lapack::loaded() else { return };
+        for tolerance in [1e-6, 0.0] {
+            let solver = end(lapack, 1.0, tolerance);
+            assert_eq!(solver.ask(), Ask::Done(Stop::Confined));
+            assert!((solver.point()[0] - 1.0).abs() < 1e-5);
+            assert!(solver.undefined_at().is_some_and(|x| x[0] > 1.0));
+        }
+    }
+
+    #[test]
+    fn without_nan_they_are() {
+        let Some(lapack) = Lapack::loaded() else { return };
+        let solver = end(lapack, 3.5, 1e-6);
+        assert!(matches!(solver.ask(), Ask::Done(stop) if stop.success()));
+        assert!(solver.undefined_at().is_none());
+    }
+}
