@@ -321,7 +321,6 @@ def test_a_missing_jacobian_is_named():
         lambda f, j: [*f],
         lambda f, j: (*f,),
         lambda f, j: np.array([f, f]),
-        lambda f, j: [f, j, j],
         lambda f, j: {"f": f, "j": j},
         lambda f, j: f[0],
     ],

@@ -238,19 +238,19 @@ impl<'py> Functions<'py> {
     }
 }
 
-/// The two values of a pair. A vector of two residuals is none, though it could be taken apart.
+/// The first two values of a sequence. A vector of residuals is none, though it could be taken
+/// apart.
 fn pair<'py>(
     returned: &Bound<'py, PyAny>,
     x: &Bound<'py, PyAny>,
     name: &str,
 ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
-    let two = returned.len().is_ok_and(|length| length == 2);
-    if two
+    if returned.len().is_ok_and(|length| length >= 2)
         && !returned.hasattr(intern!(returned.py(), "shape"))?
         && let [Ok(residual), Ok(jacobian)] = [0, 1].map(|i| returned.get_item(i))
     {
         // Two numbers are a pair for one unknown only.
-        let numbers = residual.len().is_err() && jacobian.len().is_err();
+        let numbers = is_number(&residual) && is_number(&jacobian);
         if !numbers || x.len().map_or(true, |unknowns| unknowns == 1) {
             return Ok((residual, jacobian));
         }
@@ -259,4 +259,8 @@ fn pair<'py>(
         "{name} must return a pair (F, J) where jac is True, got {}",
         describe(returned)
     )))
+}
+
+fn is_number(value: &Bound<'_, PyAny>) -> bool {
+    value.len().is_err() && value.extract::<f64>().is_ok()
 }
