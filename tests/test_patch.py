@@ -5,11 +5,13 @@ import importlib.util
 import inspect
 import os
 import pickle
+import py_compile
 import re
 import subprocess
 import sys
 import textwrap
 import threading
+import zipapp
 from pathlib import Path
 from types import ModuleType
 
@@ -575,35 +577,94 @@ def test_another_package_of_that_name_does_no_harm(project):
 # python -m raphson
 
 
-REPORT = """
+REPORT = """'Documented.'
 import sys
 from scipy.optimize import newton
 newton(lambda x: x - 1, 0.0)
 main = sys.modules["__main__"]
 print([__name__, __file__, sys.argv, sys.path[0], main.__dict__ is globals(), __spec__ is None])
+names = {name: value for name, value in vars(main).items() if name.startswith("__")}
+for name in "__loader__", "__builtins__":
+    names[name] = type(names[name])
+spec = names.pop("__spec__")
+print(sorted(names.items()), spec and (spec.name, spec.origin))
 """
+
+PROGRAMS = {
+    "script": ["inner/script.py"],
+    "script by another path": ["./inner/../inner/script.py"],
+    "compiled script": ["inner/compiled.pyc"],
+    "folder": ["./inner"],
+    "zip file": ["inner.pyz"],
+    "module": ["-m", "inner.script"],
+    "package": ["-m", "inner"],
+}
+
+
+@pytest.fixture
+def programs(tmp_path):
+    """The same program in every form that Python runs."""
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    for name in "script.py", "__main__.py":
+        (inner / name).write_text(REPORT)
+    zipapp.create_archive(inner, tmp_path / "inner.pyz")
+    py_compile.compile(inner / "script.py", inner / "compiled.pyc")
+    return tmp_path
 
 
 @pytest.mark.parametrize("options", [[], ["-P"]], ids=["", "safe path"])
-def test_a_script_runs_as_if_called_directly(tmp_path, options):
-    (tmp_path / "inner").mkdir()
-    (tmp_path / "inner" / "script.py").write_text(REPORT)
-    command = ["inner/script.py", "--quiet", "-m", "--", "x"]
-    direct = run(*options, *command, cwd=tmp_path)
-    ours = run(*options, "-m", "raphson", *command, cwd=tmp_path)
+@pytest.mark.parametrize("command", PROGRAMS.values(), ids=PROGRAMS)
+def test_a_program_runs_as_if_called_directly(programs, command, options):
+    if options and command[0] == "-m":
+        pytest.skip("Python does not find it either")
+    command = [*command, "--quiet", "-m", "-h", "--", "x"]
+    direct = run(*options, *command, cwd=programs)
+    ours = run(*options, "-m", "raphson", *command, cwd=programs)
     assert ours.stdout == direct.stdout
     assert "scipy.optimize.newton          1" in ours.stderr
 
 
-def test_a_module_runs_as_if_called_directly(tmp_path):
-    (tmp_path / "package").mkdir()
-    (tmp_path / "package" / "__main__.py").write_text(REPORT + "from .other import name\n")
-    (tmp_path / "package" / "other.py").write_text("name = 1\n")
-    command = ["-m", "package", "--quiet", "-h"]
-    direct = run(*command, cwd=tmp_path)
-    ours = run("-m", "raphson", *command, cwd=tmp_path)
-    assert ours.stdout == direct.stdout
-    assert "scipy.optimize.newton          1" in ours.stderr
+def test_a_module_that_cannot_be_run_is_refused_as_by_python(tmp_path):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "__init__.py").write_text("import no_such_module\n")
+    (tmp_path / "empty").mkdir()
+    for command in (
+        ["-m", "no.such"],
+        ["-m", "collections"],
+        ["-m", "broken.module"],
+        ["-m", "broken"],
+        ["empty"],
+    ):
+        direct = run(*command, cwd=tmp_path, status=1)
+        ours = run("-m", "raphson", "--quiet", *command, cwd=tmp_path, status=1)
+        assert ours.stderr == direct.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a named pipe")
+def test_a_script_may_be_a_pipe(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=["print('from a pipe')"])
+    writer.start()
+    assert run("-m", "raphson", "--quiet", "pipe", cwd=tmp_path).stdout == "from a pipe\n"
+    writer.join()
+
+
+def test_names_of_the_standard_library_are_free(tmp_path):
+    """Where Python does not look for modules, we don't either."""
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    # Python's own -m looks for these there.
+    taken = run(cwd=tmp_path, code="import runpy, sys; print(*sys.modules)").stdout.split()
+    for name in sys.stdlib_module_names.difference(taken):
+        (tmp_path / f"{name}.py").write_text(f"raise ImportError('the wrong {name}')")
+    (inner / "script.py").write_text("import argparse; print(argparse.mine)")
+    (inner / "argparse.py").write_text("mine = True")
+    assert run("-m", "raphson", "inner/script.py", cwd=tmp_path).stdout == "True\n"
+    # And where it does look, the script has them.
+    (inner / "inspect.py").write_text("import argparse; print(argparse.mine)")
+    assert run("-m", "raphson", "inspect.py", cwd=inner).stdout == "True\n"
 
 
 def test_quiet_prints_no_table(tmp_path):
@@ -636,21 +697,34 @@ def test_a_script_with_a_syntax_error(tmp_path):
     assert ours.stderr == direct.stderr + "raphson: no calls\n"
 
 
-def test_threads_and_exit_handlers_of_the_script_are_served(tmp_path):
-    (tmp_path / "script.py").write_text("""
-import atexit, pickle, threading, time
+OUTLIVES = """
+import atexit, pickle, sys, threading, time
 from scipy.optimize import newton
 class Mine:
     pass
 def work():
     newton(lambda x: x - 1, 0.0)
     pickle.dumps(Mine())
+    assert vars(sys.modules["__main__"]) is globals()
 atexit.register(work)
 threading.Thread(target=lambda: (time.sleep(0.2), work())).start()
-""")
-    done = run("-m", "raphson", "script.py", cwd=tmp_path)
+"""
+
+
+@pytest.mark.parametrize("command", [["script.py"], ["-m", "script"], ["app"]], ids=str)
+def test_threads_and_exit_handlers_of_a_program_are_served(tmp_path, command):
+    (tmp_path / "app").mkdir()
+    (tmp_path / "script.py").write_text(OUTLIVES)
+    (tmp_path / "app" / "__main__.py").write_text(OUTLIVES)
+    done = run("-m", "raphson", *command, cwd=tmp_path)
     assert "Traceback" not in done.stderr
     assert "scipy.optimize.newton          2" in done.stderr
+
+
+def test_without_stderr_there_is_no_table(tmp_path):
+    (tmp_path / "script.py").write_text("import sys; sys.stderr = None; print('mine')")
+    done = run("-m", "raphson", "script.py", cwd=tmp_path)
+    assert (done.stdout, done.stderr) == ("mine\n", "")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
@@ -670,16 +744,15 @@ def test_the_example_of_the_documentation(tmp_path):
 
 
 def test_usage(tmp_path):
-    usage = "usage: python -m raphson [--quiet] (script.py | -m module) [argument ...]\n"
+    usage = "usage: python -m raphson [--quiet] (program | -m module) [argument ...]\n"
     assert run("-m", "raphson", "--help", cwd=tmp_path).stdout.startswith(usage)
     for command, message in [
-        ([], "which script?"),
-        (["-m"], "which script?"),
+        ([], "which program?"),
+        (["-m"], "which program?"),
         (["--quit", "script.py"], "unrecognized arguments: --quit"),
         (["missing.py"], "cannot read 'missing.py': No such file or directory"),
-        (["."], "cannot read '.': Is a directory"),
-        (["-m", "no.such"], "there is no module 'no.such' to run"),
-        (["-m", "collections"], "there is no module 'collections' to run"),
+        (["-"], "cannot read '-': No such file or directory"),
+        (["-c", "pass"], "unrecognized arguments: -c"),
     ]:
         done = run("-m", "raphson", *command, cwd=tmp_path, status=2)
         assert done.stderr == f"{usage}python -m raphson: error: {message}\n"

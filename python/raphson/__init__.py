@@ -31,8 +31,7 @@ Result
 ``python -m raphson script.py`` runs a script under the patch.
 """
 
-from typing import TYPE_CHECKING
-
+from raphson import _start  # noqa: F401
 from raphson._broyden1 import broyden1
 from raphson._checkpoint import checkpoint, load_checkpoint
 from raphson._core import Broyden1, LeastSquares, NewtonSystem, Solver, __version__
@@ -43,6 +42,8 @@ from raphson._observer import Observer
 from raphson._patch import patch, patched, unpatch
 from raphson._root import root
 
+# For type checkers it is true. (To import it from typing would come before what `_start` does.)
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from raphson._result import Result
 
