@@ -1,11 +1,15 @@
 """Solvers saved at any moment go on bit for bit; what is no saved solver is refused."""
 
+import contextlib
 import copy
+import errno
+import functools
 import os
 import pickle
 import random
 import shutil
 import signal
+import stat
 import struct
 import subprocess
 import sys
@@ -22,6 +26,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import raphson
+from raphson import _checkpoint
 from solves import SIMPLE, SOLVES
 from test_control import questions_of, same_questions
 
@@ -354,12 +359,196 @@ class TestCheckpoint:
             raphson.load_checkpoint(path)
         assert raphson.load_checkpoint(path, tol_norm=norm_at_module_level).done
 
+    def test_integers_of_numpy(self, tmp_path):
+        raphson.checkpoint(tmp_path / "run", np.int64(2), np.float32(0.5))
+        for every in (np.float64(2), np.bool_(True), [1]):
+            with pytest.raises(ValueError, match="every must be an int of at least 1"):
+                raphson.checkpoint(tmp_path / "run", every)
+        with pytest.raises(TypeError, match="seconds must be a number, got '1'"):
+            raphson.checkpoint(tmp_path / "run", seconds="1")
+
     def test_links_stay(self, tmp_path):
         target, link = tmp_path / "target", tmp_path / "link"
         link.symlink_to(target)
         raphson.broyden1(lambda x: np.cos(x) - x, [1.0], callback=raphson.checkpoint(link))
         assert link.is_symlink()
         assert raphson.load_checkpoint(target).done
+
+
+FIRST = b"the first checkpoint"
+
+
+@pytest.fixture(params=[True, False], ids=["unnamed", "named"])
+def write(request, monkeypatch):
+    """Write a checkpoint, by a new file that has a name from the beginning or only at the end."""
+    if request.param and not _checkpoint._HAS_UNNAMED_FILES:
+        pytest.skip("this system has no files without a name")
+    monkeypatch.setattr(_checkpoint, "_HAS_UNNAMED_FILES", request.param)
+    solver = raphson.Broyden1([1.0, 2.0])
+
+    def write(path):
+        raphson.checkpoint(path).ended(solver)
+        assert raphson.load_checkpoint(path).to_bytes() == solver.to_bytes()
+
+    return write
+
+
+class TestTheFile:
+    """Of a checkpoint, in a folder that others use too."""
+
+    @pytest.mark.skipif(os.name != "posix", reason="permissions")
+    def test_permissions_are_kept(self, write, tmp_path):
+        path = tmp_path / "run"
+        former = os.umask(0o027)
+        try:
+            write(path)
+            assert stat.S_IMODE(path.stat().st_mode) == 0o640
+            for mode in (0o600, 0o666, 0o444):
+                path.chmod(mode)
+                write(path)
+                assert stat.S_IMODE(path.stat().st_mode) == mode
+        finally:
+            os.umask(former)
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes and links")
+    def test_what_is_there_under_another_name_is_left_alone(self, write, tmp_path):
+        """A pipe or a link that has the name which a new file might get."""
+        victim = tmp_path / "victim"
+        victim.write_bytes(FIRST)
+        os.mkfifo(tmp_path / "pipe.tmp")
+        (tmp_path / "link.tmp").symlink_to(victim)
+        for name in "pipe", "link":
+            write(tmp_path / name)
+        assert victim.read_bytes() == FIRST
+        assert len(os.listdir(tmp_path)) == 5
+
+    def test_a_link_is_followed_only_when_the_checkpoint_is_made(self, write, tmp_path):
+        victim, path = tmp_path / "victim", tmp_path / "run"
+        victim.write_bytes(FIRST)
+        victim.chmod(0o600)
+        checkpoint = raphson.checkpoint(path)
+        path.symlink_to(victim)
+        checkpoint.ended(raphson.Broyden1([1.0]))
+        assert victim.read_bytes() == FIRST
+        assert not path.is_symlink()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask()
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes")
+    def test_what_is_no_file_is_refused(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe")
+        for path in (tmp_path / "pipe", tmp_path, "/dev/null"):
+            with pytest.raises(ValueError, match=r"path: .* is no file"):
+                raphson.checkpoint(path)
+
+    @pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="limits the size of files")
+    def test_a_full_disk_leaves_the_last_one_and_nothing_else(self, write, tmp_path):
+        import resource
+
+        path = tmp_path / "run"
+        write(path)
+        first = path.read_bytes()
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+        try:
+            with pytest.warns(RuntimeWarning, match=r"the checkpoint was not written.*too large"):
+                raphson.checkpoint(path).ended(raphson.Broyden1(np.ones(10_000)))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert path.read_bytes() == first
+        assert os.listdir(tmp_path) == ["run"]
+
+    @pytest.mark.parametrize("step", ["open", "fsync", "replace"])
+    @pytest.mark.parametrize("error", [TimeoutError("late"), OSError(errno.EIO, "mine")], ids=repr)
+    @pytest.mark.parametrize("kind", ["function", "partial", "method", "object"])
+    @pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="signals")
+    def test_errors_of_signal_handlers_come_out(
+        self, write, tmp_path, monkeypatch, step, error, kind
+    ):
+        path = tmp_path / "run"
+        write(path)
+        first, original = path.read_bytes(), getattr(os, step)
+
+        def interrupted(*arguments):
+            monkeypatch.setattr(os, step, original)
+            signal.raise_signal(signal.SIGALRM)
+            return original(*arguments)
+
+        monkeypatch.setattr(os, step, interrupted)
+        solver = raphson.NewtonSystem([1.0], "2-point")
+        with handler(kind, error), pytest.raises(type(error)) as caught:
+            solver.solve(lambda x: x**2 - 2, callback=raphson.checkpoint(path))
+        assert caught.value is error
+        assert os.listdir(tmp_path) == ["run"]
+        assert path.read_bytes() != first  # the end of the solve has been saved
+        assert raphson.load_checkpoint(path).nfev == solver.nfev
+
+
+def umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@contextlib.contextmanager
+def handler(kind, error):
+    """Have SIGALRM handled by something that raises the error."""
+
+    def fails(*_):
+        raise error
+
+    class Handler:
+        def method(self, number, frame):
+            fails()
+
+        __call__ = method
+
+    handlers = {
+        "function": fails,
+        "partial": functools.partial(fails, 1),
+        "method": Handler().method,
+        "object": Handler(),
+    }
+    former = signal.signal(signal.SIGALRM, handlers[kind])
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGALRM, former)
+
+
+WRITERS = """
+import sys, raphson
+path, n = sys.argv[1], int(sys.argv[2])
+checkpoint, solver = raphson.checkpoint(path), raphson.Broyden1([1.0] * n)
+print("ready", flush=True)
+while True:
+    checkpoint.ended(solver)
+"""
+
+
+def test_processes_that_write_to_one_path(tmp_path):
+    """Whoever loads it finds a whole checkpoint, of one of them."""
+    path = tmp_path / "run"
+    raphson.checkpoint(path).ended(raphson.Broyden1([1.0]))
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", WRITERS, path, str(n)], stdout=subprocess.PIPE
+        )
+        for n in (3, 30_000)
+    ]
+    try:
+        for writer in writers:
+            assert writer.stdout.readline() == b"ready\n"
+        sizes, end = set(), time.monotonic() + 2
+        while time.monotonic() < end or len(sizes) < 2:
+            sizes.add(raphson.load_checkpoint(path).x.size)
+            assert time.monotonic() < end + 60
+        assert sizes >= {3, 30_000}
+        # None was warned.
+        assert [writer.poll() for writer in writers] == [None, None]
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.communicate()
 
 
 PAUSE = 0.003
@@ -424,5 +613,7 @@ def test_killed_again_and_again(tmp_path):
         kills += 1
         assert kills < 500
     os.close(log)
+    if _checkpoint._HAS_UNNAMED_FILES:
+        assert sorted(os.listdir(tmp_path)) == ["log", "run"]
     found = raphson.load_checkpoint(path).result().x
     assert found.tobytes() == solve.call(solve.residual, solve.jacobian).tobytes()
