@@ -1,11 +1,13 @@
 """Solves that are recorded, shown and drawn."""
 
 import copy
+import errno
 import io
 import json
 import os
 import pickle
 import re
+import signal
 import subprocess
 import sys
 import textwrap
@@ -201,6 +203,45 @@ def test_monitors_are_pickled_and_copied(tmp_path):
     for other in (pickle.loads(pickle.dumps(monitor)), copy.deepcopy(monitor)):
         assert other.to_dict() == monitor.to_dict()
         assert repr(other) == repr(monitor)
+
+
+def test_another_thread_may_read_it():
+    """While it is filled, and begins anew with other solvers: whatever is read is whole."""
+    monitor, stop, failed = raphson.Monitor(), threading.Event(), []
+
+    def fill():
+        while not stop.is_set():
+            for solve in ONE_OF_EACH:
+                solve.make().solve(solve.residual, solve.jacobian, callback=monitor)
+
+    def read():
+        try:
+            while not stop.is_set():
+                copies = pickle.loads(pickle.dumps(monitor)), copy.deepcopy(monitor)
+                for each in (monitor, *copies):
+                    record = each.to_dict()
+                    assert len({len(column) for column in record.values()}) <= 1
+                    assert repr(each).startswith("Monitor of ")
+                    assert each._repr_html_()
+                    order = each.convergence_order
+                    assert order is None or order > 0
+        except BaseException as error:
+            failed.append(error)
+            stop.set()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    threads = [threading.Thread(target=fill), *(threading.Thread(target=read) for _ in range(2))]
+    try:
+        for thread in threads:
+            thread.start()
+        stop.wait(3)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        sys.setswitchinterval(interval)
+    assert failed == []
 
 
 class TestConvergenceOrder:
@@ -469,6 +510,59 @@ class TestProgress:
         terminal = Terminal()
         monitored(solve.make(), solve.residual, progress=True, file=terminal)
         assert "Broyden1" in terminal.screen()
+
+    @pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="signals")
+    @pytest.mark.parametrize("kind", [Terminal, io.StringIO])
+    @pytest.mark.parametrize(
+        "error",
+        [TimeoutError(), TimeoutError("late"), OSError(errno.EPIPE, "mine"), ValueError("mine")],
+        ids=repr,
+    )
+    @pytest.mark.parametrize("number", [1, 2, 5])
+    def test_errors_of_signal_handlers_come_out(self, kind, error, number):
+        class Interrupted(kind):
+            writes = 0
+
+            def write(self, text):
+                self.writes += 1
+                if self.writes == number:
+                    signal.raise_signal(signal.SIGALRM)
+                return super().write(text)
+
+        def handler(*_):
+            raise error
+
+        file, solve = Interrupted(), ONE_OF_EACH[0]
+        former = signal.signal(signal.SIGALRM, handler)
+        try:
+            with pytest.raises(type(error)) as caught:
+                for _ in range(5):
+                    monitored(solve.make(), solve.residual, progress=True, file=file)
+        finally:
+            signal.signal(signal.SIGALRM, former)
+        assert caught.value is error
+        # The terminal is free again.
+        terminal = Terminal()
+        monitored(solve.make(), solve.residual, progress=True, file=terminal)
+        assert "Broyden1" in terminal.screen()
+
+    @pytest.mark.parametrize(
+        "error", [BrokenPipeError(errno.EPIPE, "pipe"), OSError("gone"), ValueError("closed")]
+    )
+    def test_errors_of_the_file_do_not_end_the_solve(self, error):
+        class Broken(io.StringIO):
+            def write(self, text):
+                raise error
+
+        solve = ONE_OF_EACH[0]
+        monitor = monitored(solve.make(), solve.residual, progress=True, file=Broken())
+        assert len(monitor.to_dict()["nit"]) > 5
+
+    def test_without_stderr_nothing_is_shown(self, monkeypatch, capsys):
+        monkeypatch.setattr(sys, "stderr", None)
+        solve = ONE_OF_EACH[0]
+        monitored(solve.make(), solve.residual, progress=True)
+        assert capsys.readouterr().out == ""
 
     def test_a_dumb_terminal_gets_plain_lines(self, monkeypatch):
         monkeypatch.setenv("TERM", "dumb")

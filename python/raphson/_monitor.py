@@ -6,9 +6,10 @@ import math
 import time
 import weakref
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TextIO
 
 from raphson._observer import Observer
+from raphson._output import is_of_the_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,6 +49,41 @@ _AIMS = (
 _LONG = 1.0
 
 
+class _Record(NamedTuple):
+    """What is recorded of a solve. Other threads may read it meanwhile: rows are added whole."""
+
+    solver: str
+    # That of its numbers.
+    precision: float
+    names: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+    def copy(self) -> _Record:
+        return self._replace(rows=self.rows.copy())
+
+    def columns(self) -> dict[str, list[Any]]:
+        rows = self.rows.copy()
+        return {name: [row[k] for row in rows] for k, name in enumerate(self.names)}
+
+    def convergence_order(self) -> float | None:
+        columns = self.columns()
+        errors = next((columns[name] for name in _ERRORS if name in columns), [])
+        return _order(errors, self.precision)
+
+    def divergence(self) -> str:
+        """Say since when the residual has grown; empty where it has not."""
+        columns = self.columns()
+        column = columns.get("residual_norm", [])
+        finite = [size for size in column if math.isfinite(size)]
+        if not finite:
+            return ""
+        # What rounding leaves may grow by any factor.
+        level = self.precision * max(finite)
+        if column[-1] <= _GROWN * max(min(finite), level):
+            return ""
+        return f"diverging since iteration {columns['nit'][column.index(min(finite))]}"
+
+
 class Monitor(Observer):
     r"""
     Records every iteration of a solve, shows the progress of a long one, and draws it.
@@ -55,7 +91,8 @@ class Monitor(Observer):
     It is passed as ``callback``, alone or in a list with others, to `root`, `broyden1`, `lsqtr`
     and to the `solve` of a solver. (`newton`, for one equation, has no callback, as in SciPy.) A
     solver that is asked and told by hand is shown to it after each answer, see Examples. A monitor
-    is for one solve at a time, and begins anew with another solver.
+    is for one solve at a time, and begins anew with another solver. Other threads may print it,
+    copy it and ask for its record meanwhile: they get the iterations that are complete.
 
     Parameters
     ----------
@@ -137,9 +174,7 @@ class Monitor(Observer):
             require_rich()
         self._progress = progress
         self._file = file
-        self._columns: dict[str, list[Any]] = {}
-        self._name = ""
-        self._precision = 0.0
+        self._record = _Record("", 0.0, (), [])
         self._solver: weakref.ref[Solver] | None = None
         self._display: Display | None = None
         self._began = 0.0
@@ -158,11 +193,11 @@ class Monitor(Observer):
         self._leave_line()
         if self._solver is None or self._solver() is not solver:
             self._solver = weakref.ref(solver)
-            self._name = type(solver).__name__
             names = [name for name in _FIGURES if hasattr(solver, name)]
             names += ["active_bounds"] if hasattr(solver, "active_mask") else []
-            self._columns = {name: [] for name in [*names, "time"]}
-            self._precision = _precision(solver.x)
+            self._record = _Record(
+                type(solver).__name__, _precision(solver.x), (*names, "time"), []
+            )
             self._seconds = 0.0
         now = time.monotonic()
         self._began = now - self._seconds
@@ -207,12 +242,14 @@ class Monitor(Observer):
             The solver.
         """
         self.iterated(solver)
-        if not self._columns["nit"] and solver.nfev > 0:
-            self._record(solver)
-        if self._display is not None:
-            self._next_line = -math.inf
-            self._show(solver)
-        self._leave_line()
+        if not self._record.rows and solver.nfev > 0:
+            self._add(solver)
+        try:
+            if self._display is not None:
+                self._next_line = -math.inf
+                self._show(solver)
+        finally:
+            self._leave_line()
 
     def __enter__(self) -> Self:
         return self
@@ -226,8 +263,7 @@ class Monitor(Observer):
     @property
     def convergence_order(self) -> float | None:
         """An estimate of the order of convergence; None where it cannot be told."""
-        errors = next((self._columns[name] for name in _ERRORS if name in self._columns), [])
-        return _order(errors, self._precision)
+        return self._record.convergence_order()
 
     def to_dict(self) -> dict[str, list[int | float | None]]:
         """
@@ -244,7 +280,7 @@ class Monitor(Observer):
         """
         return {
             name: [value if math.isfinite(value) else None for value in column]
-            for name, column in self._columns.items()
+            for name, column in self._record.columns().items()
         }
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -266,44 +302,51 @@ class Monitor(Observer):
         """
         from raphson._plot import draw
 
-        return draw(self._columns, self._title(), ax)
+        record = self._record.copy()
+        return draw(record.columns(), _title(record), ax)
 
     def __repr__(self) -> str:
-        header, rows = self._table()
+        record = self._record.copy()
+        header, rows = _table(record)
         widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
         lines = [
             "  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)).rstrip()
             for row in [header, *rows]
             if rows
         ]
-        return "\n".join([f"Monitor of {self._title(self._time())}", *lines])
+        return "\n".join([f"Monitor of {_title(record, self._time())}", *lines])
 
     def _repr_html_(self) -> str:
         from raphson._result import html_table
 
-        header, rows = self._table()
-        title = self._title(self._time())
+        record = self._record.copy()
+        header, rows = _table(record)
+        title = _title(record, self._time())
         return f"<div><b>Monitor</b> of {title}{html_table(rows, header)}</div>"
 
     def __getstate__(self) -> dict[str, Any]:
         # The solver and the line on the screen stay where they are.
-        return self.__dict__ | {"_solver": None, "_display": None, "_file": None}
+        kept = {"_record": self._record.copy()}
+        return self.__dict__ | kept | {"_solver": None, "_display": None, "_file": None}
 
     def _look(self, solver: Solver) -> None:
         """Record what is new, and show it if it is time."""
-        iterations = self._columns["nit"]
-        if solver.nit > iterations[-1] if iterations else _start_is_known(solver):
-            self._record(solver)
+        rows = self._record.rows
+        # The number of iterations is the first figure.
+        if solver.nit > rows[-1][0] if rows else _start_is_known(solver):
+            self._add(solver)
         self._show(solver)
 
-    def _record(self, solver: Solver) -> None:
-        for name, column in self._columns.items():
-            if name == "time":
-                column.append(self._seconds)
-            elif name == "active_bounds":
-                column.append(int(abs(solver.active_mask).sum()))  # type: ignore[attr-defined]
-            else:
-                column.append(getattr(solver, name))
+    def _add(self, solver: Solver) -> None:
+        names, rows = self._record.names, self._record.rows
+        rows.append(tuple(self._figure(solver, name) for name in names))
+
+    def _figure(self, solver: Solver, name: str) -> Any:
+        if name == "time":
+            return self._seconds
+        if name == "active_bounds":
+            return int(abs(solver.active_mask).sum())  # type: ignore[attr-defined]
+        return getattr(solver, name)
 
     def _show(self, solver: Solver) -> None:
         """Show the progress, if it is time."""
@@ -311,15 +354,18 @@ class Monitor(Observer):
             return
         from raphson._progress import open_display
 
+        text = self._line(solver)
         try:
             if self._display is None:
                 self._display = open_display(self._file)
             if self._display is None:
                 self._next_line = time.monotonic() + _LONG
                 return
-            self._display.show(self._line(solver))
+            self._display.show(text)
             self._next_line = time.monotonic() + self._display.pause(self._seconds)
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            if not is_of_the_file(error):
+                raise
             # The file is closed, or the pipe broken: no reason to end the solve.
             self._display = None
             self._next_line = math.inf
@@ -332,52 +378,45 @@ class Monitor(Observer):
 
     def _line(self, solver: Solver) -> list[str]:
         """Say how far the solve is, and what it aims at; what matters less comes later."""
-        parts = [f"{self._name}: iteration {solver.nit}"]
-        parts += self._last("residual_norm", "|F|") + self._last("cost", "cost")
-        parts += filter(None, [self._divergence()])
+        record = self._record
+        columns = record.columns()
+
+        def last(name: str, label: str) -> list[str]:
+            column = columns.get(name)
+            return [f"{label} {column[-1]:.2e}"] if column else []
+
+        parts = [f"{record.solver}: iteration {solver.nit}"]
+        parts += last("residual_norm", "|F|") + last("cost", "cost")
+        parts += filter(None, [record.divergence()])
         parts += [f"{solver.calls} evaluations", _duration(self._seconds)]
         tolerances = solver.tolerances
         for name, label, aims in _AIMS:
-            parts += self._last(name, label)
+            parts += last(name, label)
             parts += [f"{aim} {tolerances[aim]:.0e}" for aim in aims if aim in tolerances]
         return parts
-
-    def _last(self, name: str, label: str) -> list[str]:
-        column = self._columns.get(name)
-        return [f"{label} {column[-1]:.2e}"] if column else []
-
-    def _divergence(self) -> str:
-        """Say since when the residual has grown; empty where it has not."""
-        column = self._columns.get("residual_norm", [])
-        finite = [size for size in column if math.isfinite(size)]
-        if not finite:
-            return ""
-        # What rounding leaves may grow by any factor.
-        level = self._precision * max(finite)
-        if column[-1] <= _GROWN * max(min(finite), level):
-            return ""
-        return f"diverging since iteration {self._columns['nit'][column.index(min(finite))]}"
-
-    def _title(self, time: str = "") -> str:
-        """Say what was solved, and how fast it converged."""
-        iterations = self._columns.get("nit")
-        if not iterations:
-            return f"{self._name or 'nothing'}, no iterations yet"
-        order = self.convergence_order
-        known = "" if order is None else f"order of convergence about {order:.1f}"
-        parts = [f"{self._name}: {iterations[-1]} iterations{time}", known, self._divergence()]
-        return ", ".join(filter(None, parts))
 
     def _time(self) -> str:
         return f" in {_duration(self._seconds)}"
 
-    def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-        """Write the last iterations; the three dots are those before."""
-        rows = list(zip(*self._columns.values(), strict=True))
-        texts = [(*map(_number, row[:-1]), _duration(row[-1])) for row in rows[-_LAST_ROWS:]]
-        if len(rows) > _LAST_ROWS:
-            texts.insert(0, ("...",) + ("",) * (len(self._columns) - 1))
-        return tuple(self._columns), texts
+
+def _title(record: _Record, time: str = "") -> str:
+    """Say what was solved, and how fast it converged."""
+    if not record.rows:
+        return f"{record.solver or 'nothing'}, no iterations yet"
+    iterations = record.columns()["nit"][-1]
+    order = record.convergence_order()
+    known = "" if order is None else f"order of convergence about {order:.1f}"
+    parts = [f"{record.solver}: {iterations} iterations{time}", known, record.divergence()]
+    return ", ".join(filter(None, parts))
+
+
+def _table(record: _Record) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Write the last iterations; the three dots are those before."""
+    last = record.rows[-_LAST_ROWS:]
+    texts = [(*map(_number, row[:-1]), _duration(row[-1])) for row in last]
+    if len(record.rows) > _LAST_ROWS:
+        texts.insert(0, ("...",) + ("",) * (len(record.names) - 1))
+    return record.names, texts
 
 
 def _start_is_known(solver: Solver) -> bool:

@@ -6,11 +6,12 @@ and the pause is over.
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+from raphson._output import is_of_the_file
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -74,9 +75,11 @@ class Terminal:
 
 def _leave(live: Live) -> None:
     try:
+        live.stop()
+    except (OSError, ValueError) as error:
         # A file that is closed has no cursor.
-        with contextlib.suppress(OSError, ValueError):
-            live.stop()
+        if not is_of_the_file(error):
+            raise
     finally:
         _live_line.release()
 
@@ -137,20 +140,30 @@ def require_rich() -> None:
 
 
 def open_display(file: TextIO | None) -> Display | None:
-    """Find where to show the progress; None where another solve has the terminal."""
+    """Find where to show the progress; None where there is no place."""
     stream = sys.stderr if file is None else file
+    if stream is None:
+        # A process without stderr; print and rich would take stdout.
+        return None
     try:
         from rich.console import Console
     except ImportError:
         return Lines(stream)
     # In a file that the user has given, the notebook has no part.
     console = Console(file=stream, force_jupyter=None if file is None else False)
+    # Where a pipe is broken, rich would end the process and take its stdout away.
+    console.on_broken_pipe = _raise_again  # type: ignore[method-assign]
     if console.is_jupyter:
         return Notebook()
     # FORCE_COLOR makes rich take anything for a terminal.
     if not _is_terminal(stream) or not console.is_terminal or console.is_dumb_terminal:
         return Lines(stream)
     return _terminal(console)
+
+
+def _raise_again() -> None:
+    """Raise the error that is being handled."""
+    raise
 
 
 def _terminal(console: Any) -> Terminal | None:
