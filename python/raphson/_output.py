@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import signal
 from types import CodeType
 from typing import TYPE_CHECKING
 
@@ -39,6 +38,8 @@ def _codes(trace: TracebackType | None) -> Iterator[CodeType]:
 
 
 def _codes_of_handlers() -> Iterator[CodeType]:
+    import signal  # this late, as nothing else of ours needs it
+
     for number in signal.valid_signals():
         handler = signal.getsignal(number)
         # Of a partial function, of an object that is called, or of a function.
