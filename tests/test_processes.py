@@ -14,6 +14,7 @@ import threading
 
 import numpy as np
 import pytest
+import scipy.optimize
 
 import raphson
 from entries import CHAIN_START, ENTRIES, FIT_START
@@ -36,7 +37,7 @@ def in_a_new_process(program, *, expect="done"):
 
 
 class TestThreads:
-    def at_once(self, jobs):
+    def at_once(self, jobs, patience=PATIENCE):
         """Runs every job in a thread of its own, all at the same time; what each returns."""
         results = [None] * len(jobs)
         together = threading.Barrier(len(jobs))
@@ -52,7 +53,7 @@ class TestThreads:
             for thread in threads:
                 thread.start()
             for thread in threads:
-                thread.join(PATIENCE)
+                thread.join(patience)
         finally:
             sys.setswitchinterval(interval)
         assert not any(thread.is_alive() for thread in threads)
@@ -68,6 +69,30 @@ class TestThreads:
 
         for results in self.at_once([lambda first=first: job(first) for first in range(8)]):
             assert all(np.array_equal(results[i], honest[i]) for i in range(len(ENTRIES)))
+
+    @pytest.mark.long
+    def test_thousands_of_solves_at_once(self, tmp_path, capsys):
+        """Eight threads that share functions, a patch and the path of a checkpoint."""
+        honest = [entry.solve() for entry in ENTRIES]
+        path = tmp_path / "run"
+        expected = raphson.broyden1(lambda x: np.cos(x) - x, CHAIN_START)
+
+        def job(first):
+            random = np.random.default_rng(first)
+            for _ in range(100):
+                for i in random.permutation(len(ENTRIES)):
+                    assert np.array_equal(ENTRIES[i].solve(), honest[i])
+                with raphson.patched():
+                    found = scipy.optimize.broyden1(
+                        lambda x: np.cos(x) - x, CHAIN_START, callback=raphson.checkpoint(path, 5)
+                    )
+                assert np.array_equal(found, expected)
+                assert raphson.load_checkpoint(path).x.size == CHAIN_START.size
+            return 100 * (len(ENTRIES) + 1)
+
+        solves = sum(self.at_once([functools.partial(job, first) for first in range(8)], 1200))
+        with capsys.disabled():
+            print(f"\n{solves} solves in eight threads")
 
     def test_solves_that_let_go_of_the_interpreter(self):
         """Eight threads in LAPACK or in passes over long vectors at once."""
