@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from types import CodeType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ def _codes_of_handlers() -> Iterator[CodeType]:
     import signal  # this late, as nothing else of ours needs it
 
     for number in signal.valid_signals():
-        handler = signal.getsignal(number)
+        handler: Any = signal.getsignal(number)
         # Of a partial function, of an object that is called, or of a function.
         function = getattr(handler, "func", handler)
         method = getattr(function, "__call__", None)  # noqa: B004
