@@ -70,6 +70,22 @@ class TestThreads:
         for results in self.at_once([lambda first=first: job(first) for first in range(8)]):
             assert all(np.array_equal(results[i], honest[i]) for i in range(len(ENTRIES)))
 
+    def test_the_first_solves_of_a_process_at_once(self):
+        """None is in the way of another's imports."""
+        for seconds in (0, 0.005, 0.02, 0.05):
+            in_a_new_process(FIRST_SOLVES.replace("SECONDS", str(seconds)))
+
+    def test_whatever_is_imported_of_scipy_the_same_part_comes_first(self):
+        """Parts that import each other deadlock where threads begin with different ones."""
+        for solve in (
+            "raphson.root(lambda x: x - 1, [0.0])",
+            "raphson.LeastSquares([1.0])",
+            "raphson.lsqtr(lambda x: x - 1, [0.0], '2-point', verbose=0)",
+            "raphson.Broyden1([1.0]).solve(lambda x: x - 1)",
+            "raphson.newton(lambda x: x - 1, 0.0, full_output=True)",
+        ):
+            in_a_new_process(FIRST_IMPORT.replace("SOLVE", solve), expect="scipy.optimize")
+
     @pytest.mark.long
     def test_thousands_of_solves_at_once(self, tmp_path, capsys):
         """Eight threads that share functions, a patch and the path of a checkpoint."""
@@ -195,6 +211,48 @@ class TestThreads:
 
         results = self.at_once([job, look, look, look])
         assert np.array_equal(results[0], solve.make().solve(solve.residual, solve.jacobian).x)
+
+
+FIRST_SOLVES = """
+import threading, time
+import raphson
+
+together, failed = threading.Barrier(8), []
+
+def work(number):
+    together.wait()
+    time.sleep(SECONDS * number)
+    try:
+        if number % 2:
+            raphson.Broyden1([1.9]).solve(lambda x: x**3 - 8)
+        else:
+            raphson.lsqtr(lambda x: x - 1, [0.0], "2-point", verbose=0)
+    except BaseException as error:
+        failed.append(error)
+
+threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert not failed, failed
+print("done")
+"""
+
+FIRST_IMPORT = """
+import sys
+
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name.startswith("scipy."):
+            print(name)
+            sys.meta_path.remove(Finder)
+
+import raphson, scipy
+sys.meta_path.insert(0, Finder)
+SOLVE
+"""
 
 
 def solver_is_done(solver):

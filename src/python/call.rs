@@ -64,6 +64,13 @@ pub fn call_with<'py>(
 }
 
 /// The module of this name, which may have to be loaded.
+///
+/// Parts of SciPy import each other. Threads that begin with different ones wait for each other, and
+/// Python ends that with an error; so whatever is wanted of SciPy, this comes first.
 pub fn import<'py>(py: Python<'py>, module: &str) -> PyResult<Bound<'py, PyAny>> {
-    call(&py.import("importlib")?.getattr("import_module")?, (module,))
+    let load = py.import("importlib")?.getattr("import_module")?;
+    if module.starts_with("scipy.") {
+        call(&load, ("scipy.optimize",))?;
+    }
+    call(&load, (module,))
 }
