@@ -1,12 +1,14 @@
 //! Nonlinear solvers for Python.
 //!
 //! - `kernels`: the solvers, as state machines that ask for evaluations and are told the answers
+//! - `drive`: loops that answer a kernel without Python
 //! - `linalg`: the linear algebra under them, and where LAPACK comes from
 //! - `saved`: the state of a solver as bytes
 //! - `python`: the drivers that answer the kernels with Python callables, and the module itself
 //!
 //! `python` uses `kernels`, `kernels` uses `linalg`, and neither of those knows of Python.
 
+pub mod drive;
 pub mod kernels;
 pub mod linalg;
 #[cfg(feature = "python")]

@@ -5,7 +5,7 @@ use ndarray::{ArrayView2, s};
 use rayon::prelude::*;
 
 use super::norm::norm;
-use super::tall::{add_combination, dot, dots_of_block, each_block, may_use_threads, sum_blocks};
+use super::tall::{add_combination, dot, dots_of_block, fill, fill_and_sum, threads_for};
 
 /// Rows and columns of the tiles in which a matrix is transposed: a tile's lines fit the cache.
 const TILE: usize = 32;
@@ -25,10 +25,11 @@ pub fn copy_columns(target: &mut [f64], matrix: ArrayView2<f64>) {
         }
     };
     let strips = TILE * rows;
-    if may_use_threads(2 * rows * columns) {
-        target.par_chunks_mut(strips).enumerate().for_each(copy);
-    } else {
-        target.chunks_mut(strips).enumerate().for_each(copy);
+    match threads_for(2 * rows * columns) {
+        Some(pool) => {
+            pool.install(|| target.par_chunks_mut(strips).enumerate().for_each(copy));
+        }
+        None => target.chunks_mut(strips).enumerate().for_each(copy),
     }
 }
 
@@ -53,30 +54,35 @@ fn copy_strip(target: &mut [f64], rows: usize, matrix: ArrayView2<f64>) {
     }
 }
 
-/// Aᵀb and the norms of the columns of A, which has as many rows as b.
-pub fn products_and_norms(a: &[f64], b: &[f64]) -> (Vec<f64>, Vec<f64>) {
+/// Aᵀb and the norms of the columns of A, which has as many rows as b: the first and the second half
+/// of `sums`.
+pub fn products_and_norms(a: &[f64], b: &[f64], sums: &mut [f64], partial: &mut Vec<f64>) {
     let rows = b.len();
     let columns = a.len() / rows;
-    let mut products = sum_blocks(rows, columns + 1, 2 * columns, |range, sums| {
+    fill_and_sum(rows, columns + 1, [], sums, partial, |range, [], sums| {
         let (products, squares) = sums.split_at_mut(columns);
         let blocks = || a.chunks_exact(rows).map(|column| &column[range.clone()]);
         dots_of_block(products, blocks(), &b[range.clone()]);
         squares.iter_mut().zip(blocks()).for_each(|(square, block)| *square = dot(block, block));
     });
-    let squares = products.split_off(columns);
-    let norms = squares
-        .into_iter()
-        .zip(a.chunks_exact(rows))
-        .map(|(square, column)| if square.is_normal() { square.sqrt() } else { norm(column) });
-    (products, norms.collect())
+    for (square, column) in sums[columns..].iter_mut().zip(a.chunks_exact(rows)) {
+        *square = if square.is_normal() { square.sqrt() } else { norm(column) };
+    }
+}
+
+/// image ← A x, for an A of as many rows as the image has.
+pub fn image_into(image: &mut [f64], a: &[f64], x: &[f64]) {
+    let rows = image.len();
+    fill(rows, x.len() + 1, [image], |range, [image]| {
+        image.fill(0.0);
+        add_combination(image, x, a.chunks_exact(rows).map(|column| &column[range.clone()]));
+    });
 }
 
 /// A x, for an A of so many rows.
 pub fn image(a: &[f64], rows: usize, x: &[f64]) -> Vec<f64> {
     let mut image = vec![0.0; rows];
-    each_block(rows, x.len() + 1, [&mut image], |range, [image]| {
-        add_combination(image, x, a.chunks_exact(rows).map(|column| &column[range.clone()]));
-    });
+    image_into(&mut image, a, x);
     image
 }
 
@@ -114,7 +120,9 @@ mod tests {
         let mut flat = vec![0.0; rows * columns];
         copy_columns(&mut flat, a.view());
         let b: Vec<f64> = (0..rows).map(|i| (i % 13) as f64 - 6.0).collect();
-        let (products, norms) = products_and_norms(&flat, &b);
+        let mut sums = vec![0.0; 2 * columns];
+        products_and_norms(&flat, &b, &mut sums, &mut Vec::new());
+        let (products, norms) = sums.split_at(columns);
         let x: Vec<f64> = (0..columns).map(|j| j as f64 - 2.5).collect();
         let image = image(&flat, rows, &x);
         for j in 0..columns {
@@ -130,7 +138,8 @@ mod tests {
 
     #[test]
     fn norms_survive_where_squares_overflow() {
-        let (_, norms) = products_and_norms(&[3e200, 4e200], &[1.0, 1.0]);
-        assert!((norms[0] / 5e200 - 1.0).abs() < 1e-15);
+        let mut sums = [0.0; 2];
+        products_and_norms(&[3e200, 4e200], &[1.0, 1.0], &mut sums, &mut Vec::new());
+        assert!((sums[1] / 5e200 - 1.0).abs() < 1e-15);
     }
 }

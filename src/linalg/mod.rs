@@ -5,9 +5,12 @@ pub mod columns;
 mod field;
 pub mod lapack;
 pub mod lu;
+pub mod memory;
 pub mod norm;
 pub mod product_svd;
+pub mod small;
 pub mod tall;
+pub mod threads;
 pub mod vector_units;
 
 pub use field::Field;

@@ -18,24 +18,44 @@ pub fn max_norm<T: Field>(vector: &[T]) -> f64 {
 
 /// sqrt(Σ |vᵢ|²), scaled by the largest component where the squares would leave the range.
 pub fn norm<T: Field>(vector: &[T]) -> f64 {
-    let squares = each_block::<T, _, 0>(vector.len(), 1, [], |rows, []| squares(&vector[rows]));
-    let squares: f64 = squares.into_iter().fold(0.0, |sum, part| sum + part);
+    let run = |rows, []: [&mut [T]; 0]| squares(&vector[rows]);
+    let squares = each_block(vector.len(), 1, [], run, |low, high| low + high);
     if within_range(squares) { squares.sqrt() } else { norms(vector).euclidean }
 }
 
 /// Both norms.
 pub fn norms<T: Field>(vector: &[T]) -> Norms {
-    let parts = each_block::<T, _, 0>(vector.len(), 1, [], |rows, []| measure(&vector[rows]));
-    join(vector, parts)
+    let run = |rows, []: [&mut [T]; 0]| measure(&vector[rows]);
+    finish(vector, each_block(vector.len(), 1, [], run, join))
 }
 
 /// y ← x, and the norms of both on the way.
 pub fn copy_and_measure<T: Field>(y: &mut [T], x: &[T]) -> Norms {
-    let parts = each_block(x.len(), 2, [y], |rows, [y]| {
+    let run = |rows, [y]: [&mut [T]; 1]| {
         y.copy_from_slice(&x[rows]);
         measure(y)
-    });
-    join(x, parts)
+    };
+    let measured = each_block(x.len(), 2, [y], run, join);
+    finish(x, measured)
+}
+
+/// ‖x − y‖₂
+pub fn distance(x: &[f64], y: &[f64]) -> f64 {
+    norm_of(x.len(), |i| x[i] - y[i])
+}
+
+/// The norm of a vector whose components are made as they are needed.
+pub fn norm_of(length: usize, component: impl Fn(usize) -> f64) -> f64 {
+    let sum = |divisor: f64| {
+        let squares = (0..length).map(|i| (component(i) / divisor).powi(2));
+        squares.sum::<f64>()
+    };
+    let squares = sum(1.0);
+    if within_range(squares) || squares.is_nan() {
+        return squares.sqrt();
+    }
+    let largest = (0..length).map(|i| component(i).abs()).fold(0.0, f64::max);
+    if largest == 0.0 || largest.is_infinite() { largest } else { largest * sum(largest).sqrt() }
 }
 
 /// The sum of squares, and the largest size beside NaN.
@@ -52,13 +72,12 @@ fn within_range(squares: f64) -> bool {
     squares.is_finite() && squares > 1e-280
 }
 
-/// The norms of the vector whose blocks have these sums of squares and largest sizes.
-fn join<T: Field>(vector: &[T], parts: Vec<(f64, f64)>) -> Norms {
-    let (mut squares, mut maximum) = (0.0, 0.0);
-    for (part, largest) in parts {
-        squares += part;
-        maximum = f64::max(maximum, largest);
-    }
+fn join(low: (f64, f64), high: (f64, f64)) -> (f64, f64) {
+    (low.0 + high.0, low.1.max(high.1))
+}
+
+/// The norms of the vector with this sum of squares and this largest size.
+fn finish<T: Field>(vector: &[T], (squares, mut maximum): (f64, f64)) -> Norms {
     let euclidean = if squares.is_nan() {
         maximum = f64::NAN;
         f64::NAN

@@ -8,11 +8,10 @@
 //! matrix has the square of the condition of its columns; scaling them to length one first leaves
 //! only what is due to their directions.
 
-use ndarray::{Array1, Array2, Axis, s};
-use ndarray_linalg::{Cholesky, JobSvd, SVDDC, UPLO};
+use ndarray::{Array1, Array2, Axis, ShapeBuilder, s};
 
 use super::Field;
-use super::lapack::Lapack;
+use super::small::{cholesky, right_singular_vectors};
 
 /// C `left` and D `right` are the factors of the leading part of C Dᴴ.
 pub struct LeadingSubspace<T> {
@@ -22,7 +21,6 @@ pub struct LeadingSubspace<T> {
 
 /// None where the Gram matrices, or what is made of them, are not finite.
 pub fn leading_subspace<T: Field>(
-    _: Lapack,
     left_gram: &Array2<T>,
     right_gram: &Array2<T>,
     columns: usize,
@@ -31,20 +29,29 @@ pub fn leading_subspace<T: Field>(
     let r2 = triangular_factor(right_gram)?;
     let r2_adjoint = adjoint(&r2);
     let product = r1.dot(&r2_adjoint);
-    // LAPACK may look for the singular values of infinities for ever.
     if !product.iter().all(|entry| entry.finite()) {
         return None;
     }
-    let (_, _, rotation) = product.svddc(JobSvd::Some).ok()?;
-    let rotation = adjoint(&rotation?);
+    let rotation = rotation(product);
     let leading = rotation.slice(s![.., ..columns]).to_owned();
     let left = r2_adjoint.dot(&leading);
     let right = solve_upper(&r2, leading);
     Some(LeadingSubspace { left, right })
 }
 
-/// R⁻¹B by back substitution. LAPACK would wake its threads for this, which then keep the
-/// processors from the passes over long vectors for longer than the solve takes.
+/// W of U S Wᴴ.
+fn rotation<T: Field>(product: Array2<T>) -> Array2<T> {
+    let order = product.nrows();
+    // The columns of the transpose in memory are the rows of an array in C order.
+    let mut columns: Vec<T> = product.t().iter().copied().collect();
+    let mut vectors = Array2::zeros((order, order).f());
+    if let Some(vectors) = vectors.as_slice_memory_order_mut() {
+        right_singular_vectors(&mut columns, order, vectors);
+    }
+    vectors
+}
+
+/// R⁻¹B by back substitution.
 fn solve_upper<T: Field>(r: &Array2<T>, mut b: Array2<T>) -> Array2<T> {
     for i in (0..r.nrows()).rev() {
         let (mut above, below) = b.view_mut().split_at(Axis(0), i + 1);
@@ -69,23 +76,27 @@ fn triangular_factor<T: Field>(gram: &Array2<T>) -> Option<Array2<T>> {
     let scaled = Array2::from_shape_fn((order, order), |(i, j)| {
         gram[[i, j]].over(T::of(lengths[i])).over(T::of(lengths[j]))
     });
-    let mut factor = scaled.cholesky(UPLO::Upper).or_else(|_| {
-        let shift = T::of(11.0 * (order * order) as f64 * T::EPSILON);
-        (scaled + Array2::eye(order) * shift).cholesky(UPLO::Upper)
-    });
-    if let Ok(factor) = &mut factor {
-        for (mut column, &length) in factor.columns_mut().into_iter().zip(&lengths) {
-            column.mapv_inplace(|entry| entry * T::of(length));
-        }
+    let shift = T::of(11.0 * (order * order) as f64 * T::EPSILON);
+    let shifted = &scaled + &(Array2::eye(order) * shift);
+    let mut factor = upper_factor(scaled).or_else(|| upper_factor(shifted))?;
+    for (mut column, &length) in factor.columns_mut().into_iter().zip(&lengths) {
+        column.mapv_inplace(|entry| entry * T::of(length));
     }
-    factor.ok()
+    Some(factor)
+}
+
+fn upper_factor<T: Field>(matrix: Array2<T>) -> Option<Array2<T>> {
+    let order = matrix.nrows();
+    let mut columns: Vec<T> = matrix.t().iter().copied().collect();
+    let definite = cholesky(&mut columns, order);
+    definite.then(|| Array2::from_shape_vec((order, order).f(), columns).ok()).flatten()
 }
 
 fn adjoint<T: Field>(matrix: &Array2<T>) -> Array2<T> {
     matrix.t().mapv(|entry| entry.conj())
 }
 
-#[cfg(all(test, feature = "system-lapack"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use ndarray::array;
@@ -93,6 +104,6 @@ mod tests {
     #[test]
     fn a_product_that_overflows_has_no_leading_part() {
         let gram = array![[1e308, 0.9e308], [0.9e308, 1e308]];
-        assert!(leading_subspace(Lapack::of_the_system(), &gram, &gram, 1).is_none());
+        assert!(leading_subspace(&gram, &gram, 1).is_none());
     }
 }

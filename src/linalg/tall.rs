@@ -6,14 +6,15 @@
 //! among the processor's cores. Sums are formed block by block in a fixed order: the result has
 //! the same bits whatever the number of threads.
 
+use std::hint::black_box;
 use std::ops::Range;
-use std::sync::OnceLock;
 
 use ndarray::{Array2, ArrayView1, ArrayViewMut1};
+use rayon::ThreadPool;
 use rayon::prelude::*;
 
-use super::Field;
 use super::vector_units::vector_units;
+use super::{Field, threads};
 
 /// Rows of a block: few enough for the blocks of some dozen vectors to fit the cache of a core.
 const BLOCK: usize = 2048;
@@ -21,19 +22,13 @@ const BLOCK: usize = 2048;
 /// From this many numbers read and written on, the threads earn more than waking them costs.
 const WORTH_THREADS: usize = 1 << 19;
 
-/// Whether a pass over so many numbers may use threads. A forked process has none of the threads
-/// that its parent started, and would wait for them forever.
-pub fn may_use_threads(numbers: usize) -> bool {
-    static OWNER: OnceLock<u32> = OnceLock::new();
-    numbers >= WORTH_THREADS && *OWNER.get_or_init(std::process::id) == std::process::id()
+/// The threads for a pass over so many numbers; None where it runs without.
+pub fn threads_for(numbers: usize) -> Option<&'static ThreadPool> {
+    if numbers >= WORTH_THREADS { threads::pool() } else { None }
 }
 
 fn blocks(rows: usize) -> usize {
     rows.div_ceil(BLOCK)
-}
-
-fn rows_of(block: usize, rows: usize) -> Range<usize> {
-    block * BLOCK..((block + 1) * BLOCK).min(rows)
 }
 
 /// How many partial sums overlap their additions in the processor.
@@ -42,7 +37,7 @@ const LANES: usize = 8;
 /// Runs a loop over a block compiled for the processor's vector units. The order of additions is
 /// fixed by the lanes in the source, so the result has the same bits on all of them.
 #[inline(always)]
-fn vectorized<R>(run: impl FnOnce() -> R) -> R {
+pub fn vectorized<R>(run: impl FnOnce() -> R) -> R {
     vector_units().dispatch(run)
 }
 
@@ -66,6 +61,27 @@ fn sum_lanes<T: Field, S: Field>(x: &[T], y: &[T], term: impl Fn(T, T) -> S) -> 
     }
     let rest = x_rest.iter().zip(y_rest).fold(S::zero(), |sum, (&x, &y)| sum + term(x, y));
     sums.into_iter().fold(rest, |sum, lane| sum + lane)
+}
+
+/// xᴴy − xᴴz in one pass
+pub fn dot_difference<T: Field>(x: &[T], y: &[T], z: &[T]) -> T {
+    vectorized(
+        #[inline(always)]
+        || {
+            let (x_lanes, x_rest) = x.as_chunks::<LANES>();
+            let (y_lanes, y_rest) = y[..x.len()].as_chunks::<LANES>();
+            let (z_lanes, z_rest) = z[..x.len()].as_chunks::<LANES>();
+            let mut sums = [T::zero(); LANES];
+            for ((x, y), z) in x_lanes.iter().zip(y_lanes).zip(z_lanes) {
+                for lane in 0..LANES {
+                    sums[lane] += x[lane].conj() * (y[lane] - z[lane]);
+                }
+            }
+            let rest = x_rest.iter().zip(y_rest).zip(z_rest);
+            let rest = rest.fold(T::zero(), |sum, ((&x, &y), &z)| sum + x.conj() * (y - z));
+            sums.into_iter().fold(rest, |sum, lane| sum + lane)
+        },
+    )
 }
 
 /// max |xᵢ| over the components that are not NaN.
@@ -136,6 +152,9 @@ fn dots_abreast<T: Field>(vectors: [&[T]; ABREAST], x: &[T]) -> [T; ABREAST] {
             sums[3][lane] += d[i][lane].conj() * x[lane];
         }
     }
+    // The compiler would vectorize across the four vectors instead of along the rows, with more
+    // shuffling than arithmetic, if it saw how the lanes are added up.
+    let sums = black_box(sums);
     let mut totals = sums.map(|lanes| lanes.into_iter().fold(T::zero(), |sum, lane| sum + lane));
     for (total, (_, rest)) in totals.iter_mut().zip(parts) {
         for (&v, &x) in rest.iter().zip(x_rest) {
@@ -188,7 +207,7 @@ pub fn add_scaled<T: Field>(y: &mut [T], a: T, x: &[T]) {
 
 /// y ← x + a v
 pub fn displace<T: Field>(y: &mut [T], x: &[T], a: T, v: &[T]) {
-    each_block(y.len(), 3, [y], |rows, [y]| {
+    fill(y.len(), 3, [y], |rows, [y]| {
         for ((y, &x), &v) in y.iter_mut().zip(&x[rows.clone()]).zip(&v[rows]) {
             *y = x + a * v;
         }
@@ -197,7 +216,7 @@ pub fn displace<T: Field>(y: &mut [T], x: &[T], a: T, v: &[T]) {
 
 /// y ← y + v; whether rounding lets that change anything.
 pub fn move_by<T: Field>(y: &mut [T], v: &[T]) -> bool {
-    let changed = each_block(y.len(), 3, [y], |rows, [y]| {
+    let run = |rows: Range<usize>, [y]: [&mut [T]; 1]| {
         let mut changed = false;
         for (y, &v) in y.iter_mut().zip(&v[rows]) {
             let moved = *y + v;
@@ -205,93 +224,126 @@ pub fn move_by<T: Field>(y: &mut [T], v: &[T]) -> bool {
             *y = moved;
         }
         changed
-    });
-    changed.contains(&true)
+    };
+    each_block(y.len(), 3, [y], run, |low, high| low | high)
 }
 
 /// y ← x
 pub fn copy<T: Field>(y: &mut [T], x: &[T]) {
-    each_block(y.len(), 2, [y], |rows, [y]| y.copy_from_slice(&x[rows]));
+    fill(y.len(), 2, [y], |rows, [y]| y.copy_from_slice(&x[rows]));
 }
 
-/// Runs a pass on every block of rows and returns what the blocks give, in their order. Each run
-/// gets its rows of the `targets`, which all have this many rows. `vectors` is how many vectors
-/// the pass reads and writes.
+/// Runs a pass on every block of rows and joins what the blocks give, pairwise. Each run gets its
+/// rows of the `targets`, which all have this many rows. `vectors` is how many vectors the pass
+/// reads and writes.
 pub fn each_block<T: Field, R: Send, const TARGETS: usize>(
     rows: usize,
     vectors: usize,
     targets: [&mut [T]; TARGETS],
     run: impl Fn(Range<usize>, [&mut [T]; TARGETS]) -> R + Sync,
-) -> Vec<R> {
+    join: impl Fn(R, R) -> R + Sync,
+) -> R {
+    let part = Part { rows: 0..rows, targets, sums: &mut [], count: 0 };
+    let run = |rows: Range<usize>, targets: [&mut [T]; TARGETS], _: &mut [T]| run(rows, targets);
+    start(part, rows * vectors, &run, &join)
+}
+
+/// Runs a pass that has nothing to say on every block of rows.
+pub fn fill<T: Field, const TARGETS: usize>(
+    rows: usize,
+    vectors: usize,
+    targets: [&mut [T]; TARGETS],
+    run: impl Fn(Range<usize>, [&mut [T]; TARGETS]) + Sync,
+) {
+    each_block(rows, vectors, targets, run, |(), ()| ());
+}
+
+/// The same with sums, which each block adds up from zero: they are added in the order of the blocks.
+/// `partial` is work space.
+pub fn fill_and_sum<T: Field, const TARGETS: usize>(
+    rows: usize,
+    vectors: usize,
+    targets: [&mut [T]; TARGETS],
+    sums: &mut [T],
+    partial: &mut Vec<T>,
+    run: impl Fn(Range<usize>, [&mut [T]; TARGETS], &mut [T]) + Sync,
+) {
+    sums.fill(T::zero());
     if rows <= BLOCK {
-        return vec![run(0..rows, targets)];
+        return run(0..rows, targets, sums);
     }
-    let mut rest = targets;
-    let blocks: Vec<_> = (0..blocks(rows))
-        .map(|block| {
-            let rows = rows_of(block, rows);
-            let now = rest.each_mut().map(|rest| {
-                let (now, later) = std::mem::take(rest).split_at_mut(rows.len());
-                *rest = later;
-                now
-            });
-            (rows, now)
-        })
-        .collect();
-    run_all(blocks, rows * vectors, |(rows, targets)| run(rows, targets))
-}
-
-/// Runs a pass on all blocks, which touch so many numbers together.
-fn run_all<B: Send, R: Send>(
-    blocks: Vec<B>,
-    numbers: usize,
-    run: impl Fn(B) -> R + Sync + Send,
-) -> Vec<R> {
-    if may_use_threads(numbers) {
-        blocks.into_par_iter().map(run).collect()
-    } else {
-        blocks.into_iter().map(run).collect()
-    }
-}
-
-/// The sum of what the blocks of rows give, formed in their order.
-fn total<T: Field>(parts: Vec<Vec<T>>) -> Vec<T> {
-    let mut parts = parts.into_iter();
-    let mut sums = parts.next().unwrap_or_default();
-    for part in parts {
-        for (sum, part) in sums.iter_mut().zip(part) {
+    let count = sums.len();
+    partial.clear();
+    partial.resize(count * blocks(rows), T::zero());
+    let part = Part { rows: 0..rows, targets, sums: partial, count };
+    start(part, rows * vectors, &run, &|(), ()| ());
+    for part in partial.chunks_exact(count.max(1)) {
+        for (sum, &part) in sums.iter_mut().zip(part) {
             *sum += part;
         }
     }
-    sums
 }
 
-/// Runs a pass that reads on every block of rows and adds up its `count` sums.
-pub fn sum_blocks<T: Field>(
-    rows: usize,
-    vectors: usize,
+/// Some rows of a pass, with a place for the sums of each of their blocks.
+struct Part<'a, T, const TARGETS: usize> {
+    rows: Range<usize>,
+    targets: [&'a mut [T]; TARGETS],
+    sums: &'a mut [T],
     count: usize,
-    sum_block: impl Fn(Range<usize>, &mut [T]) + Sync,
-) -> Vec<T> {
-    total(each_block::<T, _, 0>(rows, vectors, [], |rows, []| {
-        let mut sums = vec![T::zero(); count];
-        sum_block(rows, &mut sums);
-        sums
-    }))
 }
 
-/// Runs a pass that fills `target` on every block of rows and adds up its `count` sums.
-pub fn fill_blocks<T: Field>(
-    target: &mut [T],
-    vectors: usize,
-    count: usize,
-    fill_block: impl Fn(Range<usize>, &mut [T], &mut [T]) + Sync,
-) -> Vec<T> {
-    total(each_block(target.len(), vectors, [target], |rows, [target]| {
-        let mut sums = vec![T::zero(); count];
-        fill_block(rows, target, &mut sums);
-        sums
-    }))
+impl<'a, T, const TARGETS: usize> Part<'a, T, TARGETS> {
+    /// Both halves, cut between two blocks.
+    fn halves(self) -> (Self, Self) {
+        let Part { rows, targets, sums, count } = self;
+        let half = blocks(rows.len()) / 2;
+        let middle = half * BLOCK;
+        let (mut low, mut high) = ([const { None }; TARGETS], [const { None }; TARGETS]);
+        for (i, target) in targets.into_iter().enumerate() {
+            let (before, behind) = target.split_at_mut(middle);
+            (low[i], high[i]) = (Some(before), Some(behind));
+        }
+        let [low, high] = [low, high].map(|halves| halves.map(Option::unwrap_or_default));
+        let (low_sums, high_sums) = sums.split_at_mut(half * count);
+        let middle = rows.start + middle;
+        (
+            Part { rows: rows.start..middle, targets: low, sums: low_sums, count },
+            Part { rows: middle..rows.end, targets: high, sums: high_sums, count },
+        )
+    }
+}
+
+/// Runs a pass that touches so many numbers.
+fn start<T: Field, R: Send, const TARGETS: usize>(
+    part: Part<T, TARGETS>,
+    numbers: usize,
+    run: &(impl Fn(Range<usize>, [&mut [T]; TARGETS], &mut [T]) -> R + Sync),
+    join: &(impl Fn(R, R) -> R + Sync),
+) -> R {
+    match threads_for(numbers) {
+        Some(pool) => pool.install(|| run_halves(part, true, run, join)),
+        None => run_halves(part, false, run, join),
+    }
+}
+
+/// The halves are cut at the same places whether or not there are threads, so that what is joined
+/// has the same bits.
+fn run_halves<T: Field, R: Send, const TARGETS: usize>(
+    part: Part<T, TARGETS>,
+    threads: bool,
+    run: &(impl Fn(Range<usize>, [&mut [T]; TARGETS], &mut [T]) -> R + Sync),
+    join: &(impl Fn(R, R) -> R + Sync),
+) -> R {
+    if part.rows.len() <= BLOCK {
+        return run(part.rows, part.targets, part.sums);
+    }
+    let (low, high) = part.halves();
+    let (low, high) = if threads {
+        rayon::join(|| run_halves(low, true, run, join), || run_halves(high, true, run, join))
+    } else {
+        (run_halves(low, false, run, join), run_halves(high, false, run, join))
+    };
+    join(low, high)
 }
 
 /// A block of vectors as the rows of a matrix: their products are then those of small matrices.
@@ -307,16 +359,15 @@ fn matrix_of_block<'a, T: Field>(vectors: impl ExactSizeIterator<Item = &'a [T]>
 
 /// All inner products vᵢᴴvⱼ.
 pub fn gram<T: Field>(vectors: &[Vec<T>]) -> Array2<T> {
-    let count = vectors.len();
     let rows = vectors.first().map_or(0, Vec::len);
-    let parts = each_block::<T, _, 0>(rows, count, [], |rows, []| {
+    let run = |rows, []: [&mut [T]; 0]| {
         let block = matrix_of_block(rows_of_all(vectors, rows));
         match T::COMPLEX {
             true => block.mapv(|entry| entry.conj()).dot(&block.t()),
             false => block.dot(&block.t()),
         }
-    });
-    parts.into_iter().fold(Array2::zeros((count, count)), |sum, part| sum + part)
+    };
+    each_block(rows, vectors.len(), [], run, |low, high| low + high)
 }
 
 /// vₖ ← Σᵢ vᵢ aᵢₖ for every column k of the matrix; further vectors stay.
@@ -329,12 +380,16 @@ pub fn replace_by_combinations<T: Field>(vectors: &mut [Vec<T>], matrix: &Array2
             block.push(chunk);
         }
     }
-    run_all(by_block, numbers, |mut block: Vec<&mut [T]>| {
+    let replace = |mut block: Vec<&mut [T]>| {
         let new = matrix.t().dot(&matrix_of_block(block.iter().map(|chunk| &**chunk)));
         for (chunk, new) in block.iter_mut().zip(new.rows()) {
             ArrayViewMut1::from(&mut **chunk).assign(&new);
         }
-    });
+    };
+    match threads_for(numbers) {
+        Some(pool) => pool.install(|| by_block.into_par_iter().for_each(replace)),
+        None => by_block.into_iter().for_each(replace),
+    }
 }
 
 /// The rows of a block of every vector.
@@ -345,30 +400,31 @@ pub fn rows_of_all<T: Field>(
     vectors.iter().map(move |vector| &vector[rows.clone()])
 }
 
-/// vᵢᴴx for all i
-pub fn dots<T: Field>(vectors: &[Vec<T>], x: &[T]) -> Vec<T> {
-    sum_blocks(x.len(), vectors.len() + 1, vectors.len(), |rows, sums| {
+/// sums ← vᵢᴴx for all i
+pub fn dots<T: Field>(sums: &mut [T], partial: &mut Vec<T>, vectors: &[Vec<T>], x: &[T]) {
+    fill_and_sum(x.len(), vectors.len() + 1, [], sums, partial, |rows, [], sums| {
         dots_of_block(sums, rows_of_all(vectors, rows.clone()), &x[rows]);
-    })
+    });
 }
 
-/// y ← a x + Σ cᵢvᵢ; returns vᵢᴴy for all i and, last, yᴴy, which costs no further reading.
+/// y ← a x + Σ cᵢvᵢ; the sums become vᵢᴴy for all i and, last, yᴴy, which costs no further reading.
 pub fn combine<T: Field>(
     y: &mut [T],
-    a: T,
-    x: &[T],
+    (a, x): (T, &[T]),
     coefficients: &[T],
     vectors: &[Vec<T>],
-) -> Vec<T> {
+    sums: &mut [T],
+    partial: &mut Vec<T>,
+) {
     let count = vectors.len();
-    fill_blocks(y, count + 2, count + 1, |rows, y, sums| {
+    fill_and_sum(y.len(), count + 2, [y], sums, partial, |rows, [y], sums| {
         for (y, &x) in y.iter_mut().zip(&x[rows.clone()]) {
             *y = a * x;
         }
         add_combination(y, coefficients, rows_of_all(vectors, rows.clone()));
         dots_of_block(&mut sums[..count], rows_of_all(vectors, rows), y);
         sums[count] = dot(y, y);
-    })
+    });
 }
 
 #[cfg(test)]
@@ -398,18 +454,19 @@ mod tests {
     fn expect_plain_sums(length: usize) {
         let vectors: Vec<Vec<f64>> = (0..7).map(|seed| vector(length, seed)).collect();
         let x = vector(length, 9);
-        for (sum, v) in dots(&vectors, &x).iter().zip(&vectors) {
+        let (mut sums, mut partial) = (vec![0.0; 8], Vec::new());
+        dots(&mut sums[..7], &mut partial, &vectors, &x);
+        for (sum, v) in sums.iter().zip(&vectors) {
             let plain: f64 = v.iter().zip(&x).map(|(v, x)| v * x).sum();
             assert!((sum - plain).abs() < 1e-12 * length as f64);
         }
         let mut y = vec![0.0; length];
         let coefficients = [1.0, -1.0, 0.5, 2.0, 3.0, -0.25, 0.125];
-        let sums = combine(&mut y, 2.0, &x, &coefficients, &vectors);
+        combine(&mut y, (2.0, &x), &coefficients, &vectors, &mut sums, &mut partial);
         for i in 0..length {
             let terms = coefficients.iter().zip(&vectors).map(|(c, v)| c * v[i]);
             assert!((y[i] - 2.0 * x[i] - terms.sum::<f64>()).abs() < 1e-14);
         }
-        assert_eq!(sums.len(), 8);
         for (sum, v) in sums.iter().zip(vectors.iter().chain([&y])) {
             assert!((sum - dot(v, &y)).abs() < 1e-12 * length as f64);
         }
@@ -420,16 +477,24 @@ mod tests {
         with_all_units(|| {
             let vectors = [vector(100_000, 1), vector(100_000, 2)];
             let x = vector(100_000, 3);
-            assert_eq!(dots(&vectors, &x), dots(&vectors, &x));
+            assert_eq!(products(&vectors, &x), products(&vectors, &x));
         });
+    }
+
+    fn products<T: Field>(vectors: &[Vec<T>], x: &[T]) -> Vec<T> {
+        let mut sums = vec![T::zero(); vectors.len()];
+        dots(&mut sums, &mut Vec::new(), vectors, x);
+        sums
     }
 
     /// All that the passes compute from some vectors.
     fn passes<T: Field>(vectors: &[Vec<T>], x: &[T]) -> (Vec<T>, f64) {
         let coefficients: Vec<T> = vectors.iter().map(|v| v[0]).collect();
         let (mut combined, mut displaced) = (x.to_vec(), x.to_vec());
-        let mut all = dots(vectors, x);
-        all.extend(combine(&mut combined, x[0], x, &coefficients, vectors));
+        let (mut all, mut sums) = (products(vectors, x), vec![T::zero(); vectors.len() + 1]);
+        let partial = &mut Vec::new();
+        combine(&mut combined, (x[0], x), &coefficients, vectors, &mut sums, partial);
+        all.extend(sums);
         displace(&mut displaced, x, coefficients[0], &vectors[0]);
         assert!(move_by(&mut displaced, &vectors[1]));
         add_scaled(&mut displaced, coefficients[1], &vectors[2]);
@@ -465,7 +530,7 @@ mod tests {
         with_all_units(|| {
             let (x, y) = ([c64::new(0.0, 2.0)], [c64::new(3.0, 0.0)]);
             assert_eq!(dot(&x, &y), c64::new(0.0, -6.0));
-            assert_eq!(dots(&[x.to_vec()], &y), [c64::new(0.0, -6.0)]);
+            assert_eq!(products(&[x.to_vec()], &y), [c64::new(0.0, -6.0)]);
         });
     }
 }

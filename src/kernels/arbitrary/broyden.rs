@@ -3,13 +3,15 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{Answers, Counts, InAnyField, Kernel, Told, answers, cases, cuts, drive_in_its_field};
-use super::{finite, number, survive_in_its_field, tolerance};
+use super::{Answers, Counts, InAnyField, Kernel, Told, allocations_when_warm, answer, answers};
+use super::{
+    cases, cuts, drive_in_its_field, finite, number, survive_in_its_field, tell_unasked, tolerance,
+};
 use crate::kernels::broyden::inverse_jacobian::RankLimit;
-use crate::kernels::broyden::solver::{Ask, Broyden, Options, SearchMethod};
-use crate::kernels::broyden::termination::{Sizes, Termination};
+use crate::kernels::broyden::solver::{Broyden, Options, SearchMethod};
+use crate::kernels::broyden::termination::Termination;
+use crate::kernels::{Ask, Kernel as _, Tell};
 use crate::linalg::Field;
-use crate::linalg::lapack::Lapack;
 
 impl<T: Field> Kernel for Broyden<T> {
     fn question(&self) -> String {
@@ -17,37 +19,11 @@ impl<T: Field> Kernel for Broyden<T> {
     }
 
     fn answer(&mut self, answers: &mut Answers) -> Option<Told> {
-        match self.ask() {
-            Ask::Residual(x) => {
-                let residual = answers.residual(x, x.len());
-                self.tell_residual(&residual);
-                Some(Told::Residual)
-            }
-            Ask::Sizes { .. } => {
-                self.tell_sizes(sizes(answers));
-                Some(Told::Other)
-            }
-            Ask::Report => {
-                self.tell_reported();
-                Some(Told::Reported)
-            }
-            Ask::Done(_) => None,
-        }
+        answer(self, answers)
     }
 
     fn tell_unasked(&mut self, answers: &mut Answers) {
-        if !matches!(self.ask(), Ask::Residual(_)) {
-            self.tell_residual(&answers.numbers(self.residual().len()));
-        }
-        if !matches!(self.ask(), Ask::Sizes { .. }) {
-            self.tell_sizes(sizes(answers));
-        }
-        if self.ask() != Ask::Report {
-            self.tell_reported();
-        }
-        if matches!(self.ask(), Ask::Done(_)) {
-            self.interrupt();
-        }
+        tell_unasked(self, answers);
     }
 
     fn fits(&self) -> bool {
@@ -55,23 +31,19 @@ impl<T: Field> Kernel for Broyden<T> {
     }
 
     fn check(&self, counts: &Counts) {
-        let unknowns = self.residual().len();
+        let unknowns = self.point().len();
         match self.ask() {
             Ask::Residual(x) => assert_eq!(x.len(), unknowns),
             Ask::Sizes { residual, point, step } => {
                 assert_eq!([residual.len(), point.len()], [unknowns; 2]);
                 assert!(step.is_empty() || step.len() == unknowns);
             }
-            Ask::Report | Ask::Done(_) => {}
+            _ => {}
         }
         let reporting = u64::from(self.ask() == Ask::Report);
-        assert_eq!(self.iterations(), counts.reports + reporting);
-        assert!(counts.residuals >= self.iterations());
+        assert_eq!(self.figures().iterations, counts.reports + reporting);
+        assert!(counts.residuals >= self.figures().iterations);
     }
-}
-
-fn sizes(answers: &mut Answers) -> Sizes {
-    Sizes { residual: answers.real(), point: answers.real(), step: answers.real() }
 }
 
 #[derive(Clone, Debug)]
@@ -130,15 +102,16 @@ fn setups() -> impl Strategy<Value = Setup> {
 impl InAnyField for Setup {
     type Solver<T: Field> = Broyden<T>;
 
-    fn solver<T: Field>(&self, answers: &mut Answers) -> Broyden<T> {
+    fn solver<T: Field>(&self, _: &mut Answers) -> Broyden<T> {
         let start: Vec<T> = self.start.iter().map(|&x| T::of(x)).collect();
-        let residual = answers.residual(&start, start.len());
         let Options { limit, termination, iterations, search, own_norm, keep_iterate, .. } =
             self.options;
         let alpha = self.options.alpha.map(T::of);
         let options =
             Options { alpha, limit, termination, iterations, search, own_norm, keep_iterate };
-        Broyden::new(start, residual, options, Lapack::loaded())
+        let mut solver = Broyden::new(options);
+        solver.start(&start);
+        solver
     }
 
     fn field(&self) -> usize {
@@ -152,7 +125,7 @@ impl InAnyField for Setup {
             // A slope at the start, a hundred trials of two values each, and the full step.
             SearchMethod::Wolfe => 203,
         };
-        1 + self.options.iterations * (search + 2)
+        2 + self.options.iterations * (search + 3)
     }
 }
 
@@ -198,9 +171,51 @@ fn what_is_saved_at_a_report_is_loaded() {
         own_norm: false,
         keep_iterate: false,
     };
-    let mut solver = Broyden::new(vec![1.0, 2.0], vec![1.0, 2.0], options, None);
+    let mut solver = Broyden::new(options);
+    solver.start(&[1.0, 2.0]);
+    solver.tell(Tell::Residual(&[1.0, 2.0]));
     while solver.ask() != Ask::Report {
-        solver.tell_residual(&[0.5, 1.0]);
+        solver.work();
+        solver.tell(Tell::Residual(&[0.5, 1.0]));
     }
     assert!(super::load::<Broyden<f64>>(&super::save(&solver)).is_some());
+}
+
+/// Except by 'svd', whose small matrices are made anew at each reduction.
+#[test]
+fn a_warm_solver_allocates_nothing() {
+    let limits = [RankLimit::None, RankLimit::Restart { rank: 3 }, RankLimit::Simple { rank: 3 }];
+    for search in [SearchMethod::None, SearchMethod::Armijo, SearchMethod::Wolfe] {
+        for (limit, unknowns) in limits.into_iter().flat_map(|limit| [(limit, 2), (limit, 5000)]) {
+            let mut solver = Broyden::new(Options {
+                alpha: None,
+                limit,
+                termination: Termination {
+                    residual: 1e-10,
+                    relative_residual: f64::INFINITY,
+                    step: 1e-3,
+                    relative_step: f64::INFINITY,
+                    iterations: None,
+                },
+                iterations: 50,
+                search,
+                own_norm: false,
+                keep_iterate: true,
+            });
+            let x0: Vec<f64> = (0..unknowns).map(|i| 1.0 + (i % 7) as f64 / 10.0).collect();
+            let mut residual = vec![0.0; unknowns];
+            let count = allocations_when_warm(&mut solver, &x0, |solver| match solver.ask() {
+                Ask::Residual(x) => {
+                    for (i, (f, x)) in residual.iter_mut().zip(x).enumerate() {
+                        *f = x.powi(3) + x - (i % 5) as f64;
+                    }
+                    solver.tell(Tell::Residual(&residual));
+                }
+                Ask::Work { .. } => solver.work(),
+                _ => solver.tell(Tell::Reported { stop: false }),
+            });
+            assert!(solver.figures().iterations > 5);
+            assert_eq!(count, 0, "{limit:?}, {search:?}, {unknowns}");
+        }
+    }
 }

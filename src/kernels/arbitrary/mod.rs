@@ -19,12 +19,14 @@ pub use answers::{Answers, answers, finite, number, tolerance};
 pub use surgery::{Cut, cuts};
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 
 use ndarray_linalg::{c32, c64};
 use proptest::test_runner::Config;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::kernels::{self, Ask, Sizes, Tell};
 use crate::linalg::Field;
 use crate::saved::{Label, Saved, to_bytes};
 
@@ -43,6 +45,78 @@ pub trait Kernel: Serialize + DeserializeOwned {
 
     /// Whether the question is a proper one, and the counts are those of what was told.
     fn check(&self, _: &Counts) {}
+}
+
+/// Answers what is asked with the square Jacobians of a system.
+pub fn answer<K: kernels::Kernel>(kernel: &mut K, answers: &mut Answers) -> Option<Told> {
+    let rows = kernel.residual().len();
+    let told = match kernel.ask() {
+        Ask::Residual(x) => {
+            let residual = answers.residual(x, if rows == 0 { x.len() } else { rows });
+            kernel.tell(Tell::Residual(&residual));
+            Told::Residual
+        }
+        Ask::Jacobian(x) => {
+            let jacobian = answers.jacobian(x, rows);
+            kernel.tell(Tell::Jacobian(jacobian.view()));
+            Told::Jacobian
+        }
+        Ask::Solution(rhs) => {
+            let solution = answers.residual(rhs, rhs.len());
+            kernel.tell(Tell::Solution(&solution));
+            Told::Other
+        }
+        Ask::Sizes { .. } => {
+            kernel.tell(Tell::Sizes(sizes(answers)));
+            Told::Other
+        }
+        Ask::Work { .. } => {
+            kernel.work();
+            Told::Other
+        }
+        Ask::Report => {
+            kernel.tell(Tell::Reported { stop: false });
+            Told::Reported
+        }
+        Ask::Done => return None,
+    };
+    Some(told)
+}
+
+/// Tells all that is not asked.
+pub fn tell_unasked<K: kernels::Kernel>(kernel: &mut K, answers: &mut Answers) {
+    let unknowns = kernel.point().len();
+    let numbers: Vec<K::T> = answers.numbers(unknowns);
+    let jacobian = answers.jacobian(&numbers, unknowns);
+    if !matches!(kernel.ask(), Ask::Residual(_)) {
+        kernel.tell(Tell::Residual(&numbers));
+    }
+    if !matches!(kernel.ask(), Ask::Jacobian(_)) {
+        kernel.tell(Tell::Jacobian(jacobian.view()));
+        kernel.tell(Tell::KeptJacobian { scales: &vec![1.0; unknowns] });
+    }
+    if !matches!(kernel.ask(), Ask::Solution(_)) {
+        kernel.tell(Tell::Solution(&numbers));
+    }
+    if !matches!(kernel.ask(), Ask::Solution(_) | Ask::Jacobian(_)) {
+        kernel.tell(Tell::SingularJacobian);
+    }
+    if !matches!(kernel.ask(), Ask::Sizes { .. }) {
+        kernel.tell(Tell::Sizes(sizes(answers)));
+    }
+    if !matches!(kernel.ask(), Ask::Work { .. }) {
+        kernel.work();
+    }
+    if kernel.ask() != Ask::Report {
+        kernel.tell(Tell::Reported { stop: true });
+    }
+    if kernel.ask() == Ask::Done {
+        kernel.interrupt();
+    }
+}
+
+fn sizes(answers: &mut Answers) -> Sizes {
+    Sizes { residual: answers.real(), point: answers.real(), step: answers.real() }
 }
 
 pub enum Told {
@@ -204,14 +278,48 @@ pub fn survive_in_its_field<S: InAnyField>(
     }
 }
 
+/// How often a warm kernel allocates: from a second start at the same point to its end, with the
+/// same answers.
+pub fn allocations_when_warm<K: kernels::Kernel>(
+    kernel: &mut K,
+    x0: &[K::T],
+    mut tell: impl FnMut(&mut K),
+) -> u64 {
+    let mut run = |kernel: &mut K| {
+        kernel.start(x0);
+        while kernel.ask() != Ask::Done {
+            tell(kernel);
+        }
+    };
+    run(kernel);
+    let before = allocations();
+    run(kernel);
+    allocations() - before
+}
+
 /// Memory that has an end: no number in a small file may ask for more than this at once.
 struct Frugal;
 
 const MOST_MEMORY: usize = 1 << 26;
 
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How often this thread has allocated.
+pub fn allocations() -> u64 {
+    ALLOCATIONS.get()
+}
+
+fn count_one() {
+    // A thread that ends allocates after its counters are gone.
+    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+}
+
 // SAFETY: it is the system's allocator, or there is no memory.
 unsafe impl GlobalAlloc for Frugal {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count_one();
         match layout.size() {
             // SAFETY: the caller's promises are passed on.
             0..=MOST_MEMORY => unsafe { System.alloc(layout) },
@@ -220,6 +328,7 @@ unsafe impl GlobalAlloc for Frugal {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count_one();
         match layout.size() {
             // SAFETY: the caller's promises are passed on.
             0..=MOST_MEMORY => unsafe { System.alloc_zeroed(layout) },

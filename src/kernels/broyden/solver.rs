@@ -11,15 +11,25 @@
 //! backtracking search is told the slope −φ(0), half of what it is where H is right; a search
 //! that fails takes the full step; H goes back to −α I when a direction is not finite.
 //!
+//! # Phases
+//!
+//!     start ─ FirstResidual ─┬─ Check ─ Step ─┬─ FullStep ────────────────────┬─ Report ─┐
+//!                            │                └─ Trial ⇄ Beyond (line search) ┘          │
+//!                            └───────────────────────────────────────────────────────────┘
+//!
+//! FirstResidual, FullStep, Trial and Beyond ask for F, Check for sizes where the user measures them
+//! (it is passed through otherwise), and Step for time: H is corrected there. Each may lead to Done.
+//!
 //! Reference: C. T. Kelley, "Iterative Methods for Linear and Nonlinear Equations", SIAM, 1995,
 //! chapters 7 and 8.
 
 use super::inverse_jacobian::{InverseJacobian, RankLimit, Step};
 use super::line_search::{self, Armijo, LineSearch, MoreThuente};
-use super::termination::{Arrival, Sizes, Termination};
+use super::termination::{Arrival, Termination};
+use crate::kernels::{self, Ask, Figures, Kernel, Sizes, Tell};
 use crate::linalg::Field;
-use crate::linalg::lapack::Lapack;
-use crate::linalg::norm::{self, copy_and_measure, max_norm, norm};
+use crate::linalg::memory::{OutOfMemory, size};
+use crate::linalg::norm::{Norms, copy_and_measure, max_norm, norm};
 use crate::linalg::tall::{copy, displace, move_by};
 use crate::saved;
 use serde::{Deserialize, Serialize};
@@ -29,19 +39,6 @@ const SHORTEST: f64 = 1e-2;
 
 /// Distance of the two points that a slope is measured between, relative to the lengths involved.
 const SLOPE_DISTANCE: f64 = 1e-8;
-
-/// What the solver needs next.
-#[derive(Debug, PartialEq)]
-pub enum Ask<'a, T> {
-    /// F at this point.
-    Residual(&'a [T]),
-    /// How large F, x and p are, where the user measures them.
-    Sizes { residual: &'a [T], point: &'a [T], step: &'a [T] },
-    /// Nothing, but an iteration is complete.
-    Report,
-    /// Nothing: the iteration has ended.
-    Done(Stop),
-}
 
 /// Why the iteration ended.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -60,6 +57,18 @@ pub enum Stop {
     ZeroStep,
     /// The driver asked for it.
     Interrupted,
+    /// There is no memory for another vector.
+    OutOfMemory,
+}
+
+impl kernels::Stop for Stop {
+    fn success(self) -> bool {
+        self == Stop::Converged
+    }
+
+    fn out_of_memory(self) -> bool {
+        self == Stop::OutOfMemory
+    }
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -89,20 +98,20 @@ pub struct Options<T> {
 
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 enum Phase {
+    FirstResidual,
     Check,
+    Step,
     /// F at x + p, which x has already become.
     FullStep {
         /// Rounding has left some of the step.
         moved: bool,
     },
-    /// F at x + λp, to be kept.
+    /// F at x + λp, for what comes then.
     Trial {
-        length: f64,
         then: AfterTrial,
     },
     /// F a little beyond x + λp, for the slope there.
     Beyond {
-        length: f64,
         distance: f64,
     },
     Report,
@@ -119,18 +128,76 @@ enum AfterTrial {
     Accept,
 }
 
+/// What is known along the direction: F at x + λp.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(bound = "T: Field")]
+struct Probe<T: Field> {
+    /// λ of the residual; 0 for the iterate itself.
+    length: f64,
+    /// The residual is here, not with the iterate.
+    told: bool,
+    #[serde(with = "saved::vector")]
+    residual: Vec<T>,
+    norms: Norms,
+    /// The point that F is asked at, and its λ, which a slope makes a little larger. Without a line
+    /// search, the iterate that a full step leads away from, if it is kept.
+    #[serde(with = "saved::vector")]
+    point: Vec<T>,
+    point_length: Option<f64>,
+}
+
+impl<T: Field> Probe<T> {
+    fn new() -> Self {
+        let norms = Norms { euclidean: 0.0, maximum: 0.0 };
+        Probe {
+            length: 0.0,
+            told: false,
+            residual: Vec::new(),
+            norms,
+            point: Vec::new(),
+            point_length: None,
+        }
+    }
+
+    /// Nothing is known but the iterate, whose residual has these norms.
+    fn reset(&mut self, norms: Norms) {
+        (self.length, self.told) = (0.0, false);
+        (self.norms, self.point_length) = (norms, None);
+    }
+
+    /// Goes to x + λp.
+    fn go_to(&mut self, length: f64, x: &[T], direction: &[T]) {
+        if self.point_length != Some(length) {
+            displace(&mut self.point, x, T::of(length), direction);
+            self.point_length = Some(length);
+        }
+    }
+
+    fn tell(&mut self, residual: &[T]) {
+        self.norms = copy_and_measure(&mut self.residual, residual);
+        (self.length, self.told) = (self.point_length.unwrap_or(0.0), true);
+    }
+
+    /// ‖F(x + λp)‖²
+    fn merit(&self) -> f64 {
+        merit(self.norms.euclidean)
+    }
+}
+
 /// A solve in progress.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(bound = "T: Field")]
 pub struct Broyden<T: Field> {
     options: Options<T>,
     phase: Phase,
+    /// As it was given or chosen.
+    alpha: T,
     inverse: InverseJacobian<T>,
     #[serde(with = "saved::vector")]
     point: Vec<T>,
     #[serde(with = "saved::vector")]
     residual: Vec<T>,
-    norms: norm::Norms,
+    norms: Norms,
     first_norm: Option<f64>,
     /// F at the point before, where the inverse needs it, and the length of the step from there,
     /// until the inverse knows of it.
@@ -139,17 +206,9 @@ pub struct Broyden<T: Field> {
     pending: Option<f64>,
     /// ‖p‖
     direction_norm: f64,
-    /// The point x + λp that a line search asks for, and λ; without a line search, the iterate that
-    /// a full step leads away from, if it is kept.
-    #[serde(with = "saved::vector")]
-    trial: Vec<T>,
-    trial_length: Option<f64>,
-    /// F at x + λp for this λ, and its norms.
-    #[serde(with = "saved::vector")]
-    kept: Vec<T>,
-    kept_length: f64,
-    kept_norms: norm::Norms,
+    probe: Probe<T>,
     search: Option<LineSearch>,
+    /// There is a direction.
     started: bool,
     #[serde(with = "saved::count")]
     iterations: u64,
@@ -159,180 +218,60 @@ pub struct Broyden<T: Field> {
 }
 
 impl<T: Field> Broyden<T> {
-    /// `residual` is F at `start`; both must have the same length, which is not zero.
-    pub fn new(
-        start: Vec<T>,
-        residual: Vec<T>,
-        mut options: Options<T>,
-        lapack: Option<Lapack>,
-    ) -> Self {
-        let norms = norm::norms(&residual);
-        let alpha = options.alpha.unwrap_or_else(|| {
-            let chosen = 0.5 * norm(&start).max(1.0) / norms.euclidean;
-            T::of(if norms.euclidean == 0.0 { 1.0 } else { chosen })
-        });
-        options.alpha = Some(alpha);
-        let mut solver = Broyden {
+    pub fn new(options: Options<T>) -> Self {
+        Broyden {
             options,
-            phase: Phase::Check,
-            inverse: InverseJacobian::new(alpha, options.limit, &residual, lapack),
-            trial: Vec::new(),
-            trial_length: None,
-            kept: Vec::new(),
-            previous: Vec::new(),
-            point: start,
-            residual,
-            norms,
+            phase: Phase::Done(Stop::Interrupted),
+            alpha: T::zero(),
+            inverse: InverseJacobian::default(),
+            point: Vec::new(),
+            residual: Vec::new(),
+            norms: Norms { euclidean: f64::INFINITY, maximum: f64::INFINITY },
             first_norm: None,
+            previous: Vec::new(),
             pending: None,
             direction_norm: 0.0,
-            kept_length: 0.0,
-            kept_norms: norms,
+            probe: Probe::new(),
             search: None,
             started: false,
             iterations: 0,
             length: 0.0,
             step_norm: 0.0,
-        };
-        solver.phase = if norms.euclidean.is_finite() {
-            solver.begin_iteration()
-        } else {
-            Phase::Done(Stop::NonFiniteResidual)
-        };
-        solver
-    }
-
-    pub fn ask(&self) -> Ask<'_, T> {
-        match self.phase {
-            Phase::Check => {
-                Ask::Sizes { residual: &self.residual, point: &self.point, step: self.direction() }
-            }
-            Phase::FullStep { .. } => Ask::Residual(&self.point),
-            Phase::Trial { .. } | Phase::Beyond { .. } => Ask::Residual(&self.trial),
-            Phase::Report => Ask::Report,
-            Phase::Done(stop) => Ask::Done(stop),
         }
     }
 
-    /// The current iterate; while F is asked at a full step from it, only if it is kept, and that
-    /// point otherwise.
-    pub fn point(&self) -> &[T] {
-        match self.phase {
-            Phase::FullStep { .. } if self.options.keep_iterate => &self.trial,
-            _ => &self.point,
-        }
+    pub fn options(&self) -> &Options<T> {
+        &self.options
     }
 
-    /// F at the last iterate where it was told.
-    pub fn residual(&self) -> &[T] {
-        &self.residual
+    /// The inverse Jacobian begins as −α times the identity.
+    pub fn alpha(&self) -> T {
+        self.alpha
     }
 
-    /// The direction of the last step; empty before there is one.
-    pub fn direction(&self) -> &[T] {
-        if self.started { self.inverse.direction() } else { &[] }
-    }
-
-    /// Whether the user measures the norms.
-    pub fn has_own_norm(&self) -> bool {
-        self.options.own_norm
-    }
-
-    /// The inverse Jacobian begins as −α times the identity; as it was given or chosen.
-    pub fn alpha(&self) -> Option<T> {
-        self.options.alpha
-    }
-
-    pub fn termination(&self) -> &Termination {
-        &self.options.termination
-    }
-
-    /// Iterations completed.
-    pub fn iterations(&self) -> u64 {
-        self.iterations
-    }
-
-    /// λ of the last iteration.
-    pub fn length(&self) -> f64 {
-        self.length
-    }
-
-    /// ‖λp‖₂ of the last iteration.
-    pub fn step_norm(&self) -> f64 {
-        self.step_norm
-    }
-
-    /// ‖F‖₂ at the last iterate where it was told.
-    pub fn residual_norm(&self) -> f64 {
-        self.norms.euclidean
-    }
-
-    /// F at the point that was asked.
-    pub fn tell_residual(&mut self, residual: &[T]) {
-        self.phase = match self.phase {
-            Phase::FullStep { moved } => {
-                self.keep_old_residual(1.0);
-                self.norms = copy_and_measure(sized(&mut self.residual, residual.len()), residual);
-                self.arrive(1.0, moved)
-            }
-            Phase::Trial { length, then } => {
-                self.kept_norms = copy_and_measure(sized(&mut self.kept, residual.len()), residual);
-                self.kept_length = length;
-                self.after_trial(length, then)
-            }
-            Phase::Beyond { length, distance } => {
-                self.tell_slope(length, merit(norm(residual)), distance)
-            }
-            other => other,
-        }
-    }
-
-    /// The sizes that were asked.
-    pub fn tell_sizes(&mut self, sizes: Sizes) {
-        if matches!(self.phase, Phase::Check) {
-            self.phase = self.check(sizes);
-        }
-    }
-
-    /// The report has been made.
-    pub fn tell_reported(&mut self) {
-        if matches!(self.phase, Phase::Report) {
-            self.phase = self.begin_iteration();
-        }
-    }
-
-    /// Ends the iteration where it is.
-    pub fn interrupt(&mut self) {
-        if matches!(self.phase, Phase::Done(_)) {
-            return;
-        }
-        if matches!(self.phase, Phase::FullStep { .. }) && self.options.keep_iterate {
-            std::mem::swap(&mut self.point, &mut self.trial);
-        }
-        self.phase = Phase::Done(Stop::Interrupted);
+    /// F at x₀ has not been told yet.
+    pub fn is_untouched(&self) -> bool {
+        matches!(self.phase, Phase::FirstResidual)
     }
 
     /// Whether the parts have the sizes that go together; those of saved state may not.
     pub fn fits(&self) -> bool {
         let unknowns = self.point.len();
-        let made = |vector: &Vec<T>| vector.len() == unknowns;
-        let made_if_needed =
-            |vector: &Vec<T>, needed: bool| made(vector) || (vector.is_empty() && !needed);
-        let trying = matches!(self.phase, Phase::Trial { .. } | Phase::Beyond { .. });
-        let full_step = matches!(self.phase, Phase::FullStep { .. });
-        let learning = self
-            .pending
-            .is_some_and(|length| length != 0.0 && self.inverse.needs_old_residual(length));
-        // A search may go on with what has been kept; the next trial takes its place.
-        let kept_needed = matches!(self.phase, Phase::Beyond { .. })
-            && (self.kept_length != 0.0 || self.search.is_some());
+        let made = |vector: &Vec<T>, needed: bool| {
+            vector.len() == unknowns || (vector.is_empty() && !needed)
+        };
+        let searches = self.options.search != SearchMethod::None;
+        let keeps = self.options.keep_iterate;
+        let untouched = self.is_untouched();
+        let learns = self.pending.is_some_and(|length| length != 0.0);
+        let needs_old = self.pending.is_some_and(|length| self.inverse.needs_old_residual(length));
         unknowns > 0
-            && made(&self.residual)
-            && made_if_needed(&self.previous, learning)
-            && made_if_needed(&self.trial, trying || (full_step && self.options.keep_iterate))
-            && made_if_needed(&self.kept, kept_needed)
+            && self.residual.len() == unknowns
+            && made(&self.previous, learns && needs_old)
+            && made(&self.probe.point, searches || keeps)
+            && made(&self.probe.residual, searches)
             && self.search_fits()
-            && self.inverse.fits(unknowns)
+            && if untouched { !learns } else { self.inverse.fits(unknowns) }
     }
 
     /// Whether the search is one of those that are made here, and is asked about its own trials.
@@ -342,7 +281,35 @@ impl<T: Field> Broyden<T> {
             Some(LineSearch::Armijo(search)) => search.fits(SHORTEST),
             Some(LineSearch::MoreThuente(search)) => search.fits(wolfe_limits()),
         };
-        known && !matches!(self.phase, Phase::Beyond { length, .. } if length != self.kept_length)
+        let searching = matches!(self.phase, Phase::Trial { .. } | Phase::Beyond { .. });
+        known && (!searching || self.options.search != SearchMethod::None)
+    }
+
+    /// Gives the vectors their size.
+    fn allocate(&mut self, unknowns: usize) -> Result<(), OutOfMemory> {
+        size(&mut self.point, unknowns)?;
+        size(&mut self.residual, unknowns)?;
+        self.previous.clear();
+        let searches = self.options.search != SearchMethod::None;
+        let trials = if searches || self.options.keep_iterate { unknowns } else { 0 };
+        size(&mut self.probe.point, trials)?;
+        size(&mut self.probe.residual, if searches { unknowns } else { 0 })
+    }
+
+    fn tell_first_residual(&mut self, residual: &[T]) -> Phase {
+        self.norms = copy_and_measure(&mut self.residual, residual);
+        self.alpha = self.options.alpha.unwrap_or_else(|| {
+            let chosen = 0.5 * norm(&self.point).max(1.0) / self.norms.euclidean;
+            T::of(if self.norms.euclidean == 0.0 { 1.0 } else { chosen })
+        });
+        if self.inverse.start(self.alpha, self.options.limit, &self.residual).is_err() {
+            return Phase::Done(Stop::OutOfMemory);
+        }
+        if self.norms.euclidean.is_finite() {
+            self.begin_iteration()
+        } else {
+            Phase::Done(Stop::NonFiniteResidual)
+        }
     }
 
     fn begin_iteration(&mut self) -> Phase {
@@ -369,12 +336,19 @@ impl<T: Field> Broyden<T> {
         match self.options.termination.check(self.iterations, sizes, first) {
             Some(Arrival::Converged) => Phase::Done(Stop::Converged),
             Some(Arrival::IterationsMade) => Phase::Done(Stop::IterationsMade),
-            None => self.begin_step(),
+            None => Phase::Step,
         }
     }
 
+    /// Of a step: H has so many vectors, each of which is read twice.
+    fn operations(&self) -> f64 {
+        4.0 * self.point.len() as f64 * (2.0 + self.inverse.vectors() as f64)
+    }
+
     fn begin_step(&mut self) -> Phase {
-        self.update_inverse();
+        if self.update_inverse().is_err() {
+            return Phase::Done(Stop::OutOfMemory);
+        }
         self.started = true;
         if !self.direction_norm.is_finite() {
             return Phase::Done(Stop::NonFiniteStep);
@@ -382,19 +356,17 @@ impl<T: Field> Broyden<T> {
         if self.direction_norm == 0.0 {
             return Phase::Done(Stop::ZeroStep);
         }
-        let merit = merit(self.norms.euclidean);
-        self.trial_length = None;
-        self.kept_length = 0.0;
-        self.kept_norms = self.norms;
+        self.probe.reset(self.norms);
         match self.options.search {
             SearchMethod::None => {
                 if self.options.keep_iterate {
-                    copy(sized(&mut self.trial, self.point.len()), &self.point);
+                    copy(&mut self.probe.point, &self.point);
                 }
                 let moved = move_by(&mut self.point, self.inverse.direction());
                 Phase::FullStep { moved }
             }
             SearchMethod::Armijo => {
+                let merit = self.probe.merit();
                 self.search = Some(LineSearch::Armijo(Armijo::new(merit, -merit, SHORTEST)));
                 self.go_on_searching()
             }
@@ -406,36 +378,33 @@ impl<T: Field> Broyden<T> {
     }
 
     /// Tells the inverse of the last step; H₀ takes over where that leads nowhere.
-    fn update_inverse(&mut self) {
-        let Some(length) = self.pending.take() else {
-            self.direction_norm = self.inverse.direction_norm();
-            return;
-        };
-        // A step that did not move x has nothing that H could learn from.
-        if length != 0.0 {
-            self.inverse.update(Step { length, from: &self.previous, to: &self.residual });
+    fn update_inverse(&mut self) -> Result<(), OutOfMemory> {
+        if let Some(length) = self.pending {
+            // A step that did not move x has nothing that H could learn from.
+            if length != 0.0 {
+                let step = Step { length, from: &self.previous, to: &self.residual };
+                self.inverse.update(step)?;
+            }
+            self.pending = None;
+            if length == 0.0 || !self.inverse.direction_norm().is_finite() {
+                self.inverse.restart(&self.residual);
+            }
         }
         self.direction_norm = self.inverse.direction_norm();
-        if length == 0.0 || !self.direction_norm.is_finite() {
-            self.inverse.restart(&self.residual);
-            self.direction_norm = self.inverse.direction_norm();
-        }
+        Ok(())
     }
 
     fn go_on_searching(&mut self) -> Phase {
         let Some(search) = &self.search else { return self.try_length(1.0, AfterTrial::Accept) };
+        let known = self.probe.length;
         match search.ask() {
-            line_search::Ask::Merit(length) if length == self.kept_length => {
-                self.tell_search(self.kept_merit(), f64::NAN)
-            }
+            line_search::Ask::Merit(length) if length == known => self.tell_search(f64::NAN),
             line_search::Ask::Merit(length) => self.try_length(length, AfterTrial::Search),
-            line_search::Ask::MeritAndSlope(length) if length == self.kept_length => {
-                self.try_beyond(length)
-            }
+            line_search::Ask::MeritAndSlope(length) if length == known => self.try_beyond(length),
             line_search::Ask::MeritAndSlope(length) => self.try_length(length, AfterTrial::Slope),
             line_search::Ask::Done(found) => {
                 let length = found.unwrap_or(1.0);
-                if length == self.kept_length {
+                if length == known {
                     self.accept(length)
                 } else {
                     self.try_length(length, AfterTrial::Accept)
@@ -444,71 +413,64 @@ impl<T: Field> Broyden<T> {
         }
     }
 
-    fn tell_search(&mut self, merit: f64, slope: f64) -> Phase {
+    fn tell_search(&mut self, slope: f64) -> Phase {
         if let Some(search) = &mut self.search {
-            search.tell(merit, slope);
+            search.tell(self.probe.merit(), slope);
         }
         self.go_on_searching()
     }
 
     fn try_length(&mut self, length: f64, then: AfterTrial) -> Phase {
-        self.set_trial(length);
-        Phase::Trial { length, then }
+        self.probe.go_to(length, &self.point, self.inverse.direction());
+        Phase::Trial { then }
     }
 
     fn try_beyond(&mut self, length: f64) -> Phase {
         let lengths = length.abs() + norm(&self.point) / self.direction_norm + 1.0;
         let distance = lengths * SLOPE_DISTANCE;
-        self.set_trial(length + distance);
-        Phase::Beyond { length, distance }
+        self.probe.go_to(length + distance, &self.point, self.inverse.direction());
+        Phase::Beyond { distance }
     }
 
-    fn set_trial(&mut self, length: f64) {
-        if self.trial_length != Some(length) {
-            let trial = sized(&mut self.trial, self.point.len());
-            displace(trial, &self.point, T::of(length), self.inverse.direction());
-            self.trial_length = Some(length);
-        }
-    }
-
-    fn after_trial(&mut self, length: f64, then: AfterTrial) -> Phase {
+    fn after_trial(&mut self, then: AfterTrial) -> Phase {
         match then {
-            AfterTrial::Search => self.tell_search(self.kept_merit(), f64::NAN),
-            AfterTrial::Slope => self.try_beyond(length),
-            AfterTrial::Accept => self.accept(length),
+            AfterTrial::Search => self.tell_search(f64::NAN),
+            AfterTrial::Slope => self.try_beyond(self.probe.length),
+            AfterTrial::Accept => self.accept(self.probe.length),
         }
     }
 
-    fn tell_slope(&mut self, length: f64, beyond: f64, distance: f64) -> Phase {
-        let slope = (beyond - self.kept_merit()) / distance;
-        if self.search.is_none() {
-            let search = MoreThuente::new(self.kept_merit(), slope, wolfe_limits());
-            self.search = Some(LineSearch::MoreThuente(search));
-            return self.go_on_searching();
+    fn tell_slope(&mut self, beyond: f64, distance: f64) -> Phase {
+        let slope = (beyond - self.probe.merit()) / distance;
+        if self.search.is_some() {
+            return self.tell_search(slope);
         }
-        debug_assert_eq!(length, self.kept_length);
-        self.tell_search(self.kept_merit(), slope)
-    }
-
-    fn kept_merit(&self) -> f64 {
-        merit(self.kept_norms.euclidean)
+        let search = MoreThuente::new(self.probe.merit(), slope, wolfe_limits());
+        self.search = Some(LineSearch::MoreThuente(search));
+        self.go_on_searching()
     }
 
     fn accept(&mut self, length: f64) -> Phase {
-        self.set_trial(length);
-        let moved = self.trial != self.point;
-        std::mem::swap(&mut self.point, &mut self.trial);
-        self.keep_old_residual(length);
-        std::mem::swap(&mut self.residual, &mut self.kept);
-        self.norms = self.kept_norms;
+        self.probe.go_to(length, &self.point, self.inverse.direction());
+        let moved = self.probe.told && self.probe.point != self.point;
+        std::mem::swap(&mut self.point, &mut self.probe.point);
         self.search = None;
+        if self.probe.told {
+            if self.keep_old_residual(length).is_err() {
+                return Phase::Done(Stop::OutOfMemory);
+            }
+            std::mem::swap(&mut self.residual, &mut self.probe.residual);
+            self.norms = self.probe.norms;
+        }
         self.arrive(length, moved)
     }
 
-    fn keep_old_residual(&mut self, length: f64) {
+    fn keep_old_residual(&mut self, length: f64) -> Result<(), OutOfMemory> {
         if self.inverse.needs_old_residual(length) {
+            size(&mut self.previous, self.residual.len())?;
             std::mem::swap(&mut self.previous, &mut self.residual);
         }
+        Ok(())
     }
 
     /// The point and its residual are those after a step of this length.
@@ -521,6 +483,119 @@ impl<T: Field> Broyden<T> {
         }
         self.iterations += 1;
         Phase::Report
+    }
+}
+
+impl<T: Field> Kernel for Broyden<T> {
+    type T = T;
+    type Stop = Stop;
+
+    fn start(&mut self, x0: &[T]) {
+        self.norms = Norms { euclidean: f64::INFINITY, maximum: f64::INFINITY };
+        (self.first_norm, self.pending, self.search) = (None, None, None);
+        (self.started, self.iterations) = (false, 0);
+        (self.length, self.step_norm, self.direction_norm) = (0.0, 0.0, 0.0);
+        self.probe.reset(self.norms);
+        self.phase = match self.allocate(x0.len()) {
+            Ok(()) => {
+                self.point.copy_from_slice(x0);
+                Phase::FirstResidual
+            }
+            Err(OutOfMemory) => Phase::Done(Stop::OutOfMemory),
+        };
+    }
+
+    fn ask(&self) -> Ask<'_, T> {
+        match self.phase {
+            Phase::FirstResidual | Phase::FullStep { .. } => Ask::Residual(&self.point),
+            Phase::Trial { .. } | Phase::Beyond { .. } => Ask::Residual(&self.probe.point),
+            Phase::Check => {
+                Ask::Sizes { residual: &self.residual, point: &self.point, step: self.direction() }
+            }
+            Phase::Step => Ask::Work { operations: self.operations() },
+            Phase::Report => Ask::Report,
+            Phase::Done(_) => Ask::Done,
+        }
+    }
+
+    fn work(&mut self) {
+        if matches!(self.phase, Phase::Step) {
+            self.phase = self.begin_step();
+        }
+    }
+
+    fn tell(&mut self, told: Tell<'_, T>) {
+        self.phase = match (self.phase, told) {
+            (Phase::FirstResidual, Tell::Residual(residual)) => self.tell_first_residual(residual),
+            (Phase::FullStep { moved }, Tell::Residual(residual)) => {
+                match self.keep_old_residual(1.0) {
+                    Ok(()) => {
+                        self.norms = copy_and_measure(&mut self.residual, residual);
+                        self.arrive(1.0, moved)
+                    }
+                    Err(OutOfMemory) => Phase::Done(Stop::OutOfMemory),
+                }
+            }
+            (Phase::Trial { then }, Tell::Residual(residual)) => {
+                self.probe.tell(residual);
+                self.after_trial(then)
+            }
+            (Phase::Beyond { distance }, Tell::Residual(residual)) => {
+                self.tell_slope(merit(norm(residual)), distance)
+            }
+            (Phase::Check, Tell::Sizes(sizes)) => self.check(sizes),
+            (Phase::Report, Tell::Reported { stop: true }) => Phase::Done(Stop::Interrupted),
+            (Phase::Report, Tell::Reported { stop: false }) => self.begin_iteration(),
+            (phase, _) => phase,
+        }
+    }
+
+    fn interrupt(&mut self) {
+        if matches!(self.phase, Phase::Done(_)) {
+            return;
+        }
+        if matches!(self.phase, Phase::FullStep { .. }) && self.options.keep_iterate {
+            std::mem::swap(&mut self.point, &mut self.probe.point);
+        }
+        self.phase = Phase::Done(Stop::Interrupted);
+    }
+
+    fn stop(&self) -> Option<Stop> {
+        match self.phase {
+            Phase::Done(stop) => Some(stop),
+            _ => None,
+        }
+    }
+
+    /// The current iterate; while F is asked at a full step from it, only if it is kept, and that
+    /// point otherwise.
+    fn point(&self) -> &[T] {
+        match self.phase {
+            Phase::FullStep { .. } if self.options.keep_iterate => &self.probe.point,
+            _ => &self.point,
+        }
+    }
+
+    /// F at the last iterate where it was told.
+    fn residual(&self) -> &[T] {
+        if self.is_untouched() { &[] } else { &self.residual }
+    }
+
+    fn figures(&self) -> Figures {
+        Figures {
+            iterations: self.iterations,
+            residual_norm: self.norms.euclidean,
+            step_norm: self.step_norm,
+            step_length: self.length,
+            ..Figures::default()
+        }
+    }
+}
+
+impl<T: Field> Broyden<T> {
+    /// The direction of the last step; empty before there is one.
+    fn direction(&self) -> &[T] {
+        if self.started { self.inverse.direction() } else { &[] }
     }
 }
 
@@ -538,12 +613,4 @@ fn wolfe_limits() -> line_search::Limits {
 /// ‖F‖², infinite where F is not finite.
 fn merit(residual_norm: f64) -> f64 {
     if residual_norm.is_finite() { residual_norm * residual_norm } else { f64::INFINITY }
-}
-
-/// A work vector, which is made when it is first needed.
-fn sized<T: Field>(vector: &mut Vec<T>, length: usize) -> &mut [T] {
-    if vector.len() != length {
-        *vector = vec![T::zero(); length];
-    }
-    vector
 }

@@ -8,6 +8,7 @@
 //! A residual of zero is enough by itself. A fixed number of iterations, where it is asked for,
 //! replaces the tests.
 
+use crate::kernels::Sizes;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
@@ -18,15 +19,6 @@ pub struct Termination {
     pub relative_step: f64,
     /// Stop after so many iterations, wherever that is.
     pub iterations: Option<u64>,
-}
-
-/// The sizes that are looked at, in the norm of the user's choice.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sizes {
-    pub residual: f64,
-    pub point: f64,
-    /// Infinite before there is a direction.
-    pub step: f64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,16 +2,15 @@
 
 use ndarray_linalg::{c32, c64};
 use numpy::{PyArrayDescrMethods, PyUntypedArrayMethods};
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat};
 use serde::{Deserialize, Serialize};
 
 use super::options::{Settings, expect_callable};
-use crate::kernels::broyden::inverse_jacobian::RankLimit;
-use crate::kernels::broyden::solver::{Ask, Broyden, Options, Stop};
-use crate::kernels::broyden::termination::Sizes;
+use crate::kernels::broyden::solver::{Broyden, Options, Stop};
+use crate::kernels::{Ask, Kernel, Sizes, Tell};
 use crate::linalg::norm::max_norm;
 use crate::python::arrays::{self, Entry, as_array};
 use crate::python::call::call;
@@ -19,7 +18,6 @@ use crate::python::lapack;
 use crate::python::numbers::real;
 use crate::python::presence::detached;
 use crate::python::results::optimize_result;
-use crate::python::solver::errand::is_long;
 use crate::python::solver::saving;
 use crate::python::solver::session::{Failure, Figures, Next, Session};
 use crate::python::text::{formatted, print};
@@ -29,8 +27,10 @@ use crate::saved::{self, Saved};
 /// The class of the solver.
 pub const CLASS: &str = "Broyden1";
 
-/// From this many unknowns on an iteration takes longer than handing the GIL over and back.
-const WORTH_DETACHING: usize = 10_000;
+/// From so many operations on a step takes longer than handing the GIL over and back, and so many are
+/// worth a thread that Ctrl-C need not wait for.
+const WORTH_DETACHING: f64 = 1e5;
+const LONG: f64 = 2.5e8;
 
 /// Before F(x₀) is known, and with it the field to compute in: that of x₀ and F(x₀) together.
 #[derive(Deserialize, Serialize)]
@@ -63,7 +63,7 @@ impl Beginning {
         first: &Bound<'_, PyAny>,
         name: &str,
     ) -> PyResult<Option<Box<dyn Session>>> {
-        let (py, settings) = (first.py(), &self.settings);
+        let settings = &self.settings;
         let start = self.narrowed::<T>();
         let mut residual = Vec::new();
         arrays::read::<T>(first, name, &mut residual)?;
@@ -72,10 +72,6 @@ impl Beginning {
             true => Ok(T::from_complex(alpha)),
             false => Err(PyTypeError::new_err("alpha is complex, but x and F(x) are real")),
         });
-        let lapack = match settings.limit {
-            RankLimit::Svd { .. } => Some(lapack::load(py)?),
-            _ => None,
-        };
         let options = Options {
             alpha: alpha.transpose()?,
             limit: settings.limit,
@@ -85,12 +81,14 @@ impl Beginning {
             own_norm: settings.norm.is_some(),
             keep_iterate: settings.keep_iterate,
         };
+        let mut kernel = Broyden::new(options);
+        kernel.start(&start);
+        kernel.tell(Tell::Residual(&residual));
         Ok(Some(Box::new(Iteration {
-            kernel: Broyden::new(start, residual, options, lapack),
+            kernel,
             unknowns: std::mem::take(&mut self.unknowns),
             evaluations: 1,
             norm: self.settings.norm.take(),
-            reported: false,
             points: Points::default(),
             buffer: Vec::new(),
         })))
@@ -198,9 +196,6 @@ struct Iteration<T: Entry> {
     evaluations: u64,
     #[serde(skip)]
     norm: Option<Py<PyAny>>,
-    /// The report has been made, and the next direction is work for later.
-    #[serde(skip)]
-    reported: bool,
     #[serde(skip)]
     points: Points<T>,
     /// For residuals that cannot be read where they are.
@@ -232,31 +227,28 @@ impl<T: Entry> Iteration<T> {
     }
 
     fn ended(&self) -> Option<Stop> {
-        match self.kernel.ask() {
-            Ask::Done(stop) => Some(stop),
-            _ => None,
-        }
+        self.kernel.stop()
     }
 
     /// How far the iterations came, and what to try.
     fn shortfall(&self) -> String {
-        let tolerances = self.kernel.termination().tolerances();
+        let tolerances = self.kernel.options().termination.tolerances();
         let tolerances = tolerances.iter().map(|(name, value)| format!("{name} = {value:.1e}"));
         let tolerances = tolerances.collect::<Vec<_>>().join(", ");
-        let alpha = self.kernel.alpha().map_or(c64::default(), |alpha| alpha.to_complex());
+        let alpha = self.kernel.alpha().to_complex();
         let alpha = if T::COMPLEX { format!("{alpha:.3e}") } else { format!("{:.3e}", alpha.re) };
         format!(
             "no convergence after {} iterations: max |F| = {:.3e} ({tolerances}; alpha = {alpha}). \
              Try an alpha of another size or sign, another xin, a larger maxiter, or \
              raphson.root, which approximates the Jacobian.",
-            self.kernel.iterations(),
+            self.kernel.figures().iterations,
             max_norm(self.kernel.residual()),
         )
     }
 
     /// What is wrong, where the iteration has broken off.
     fn fault(&self) -> Option<String> {
-        let at = format!("at iteration {}", self.kernel.iterations() + 1);
+        let at = format!("at iteration {}", self.kernel.figures().iterations + 1);
         match self.ended()? {
             Stop::NonFiniteResidual => {
                 Some(format!("the residual must not contain infs or NaNs, but does {at}"))
@@ -278,20 +270,32 @@ impl<T: Entry> Session for Iteration<T> {
         loop {
             match self.kernel.ask() {
                 Ask::Residual(_) => return Ok(Next::Residual),
-                Ask::Report if self.reported => return Ok(Next::Work),
                 Ask::Report => return Ok(Next::Report),
-                Ask::Done(_) => return Ok(Next::Nothing),
+                Ask::Work { operations } if operations > LONG => return Ok(Next::Work),
+                Ask::Work { operations } if operations > WORTH_DETACHING => {
+                    let kernel = &mut self.kernel;
+                    detached(py, || kernel.work());
+                }
+                Ask::Work { .. } => self.kernel.work(),
                 Ask::Sizes { residual, point, step } => {
                     let sizes = self.measure(py, residual, point, step)?;
-                    self.kernel.tell_sizes(sizes);
+                    self.kernel.tell(Tell::Sizes(sizes));
+                }
+                Ask::Done if self.kernel.stop() == Some(Stop::OutOfMemory) => {
+                    return Err(PyMemoryError::new_err(
+                        "there is no memory for another vector of the inverse Jacobian",
+                    ));
+                }
+                Ask::Done => return Ok(Next::Nothing),
+                Ask::Jacobian(_) | Ask::Solution(_) => {
+                    return Err(PyRuntimeError::new_err("Broyden's method has no Jacobian"));
                 }
             }
         }
     }
 
     fn work(&mut self) {
-        self.reported = false;
-        self.kernel.tell_reported();
+        self.kernel.work();
     }
 
     fn question<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -309,7 +313,7 @@ impl<T: Entry> Session for Iteration<T> {
         let (kernel, expected) = (&mut self.kernel, self.unknowns.count());
         let count = arrays::with_values(value, name, &mut self.buffer, |residual| {
             if residual.len() == expected {
-                kernel.tell_residual(residual);
+                kernel.tell(Tell::Residual(residual));
             }
             residual.len()
         })?;
@@ -318,17 +322,8 @@ impl<T: Entry> Session for Iteration<T> {
         Ok(None)
     }
 
-    fn reported(&mut self, py: Python<'_>, stop: bool) -> PyResult<()> {
-        if stop {
-            self.kernel.interrupt();
-        } else if is_long([self.unknowns.count(), self.kernel.iterations() as usize, 1]) {
-            self.reported = true;
-        } else if self.unknowns.count() < WORTH_DETACHING {
-            self.kernel.tell_reported();
-        } else {
-            let kernel = &mut self.kernel;
-            detached(py, || kernel.tell_reported());
-        }
+    fn reported(&mut self, _: Python<'_>, stop: bool) -> PyResult<()> {
+        self.kernel.tell(Tell::Reported { stop });
         Ok(())
     }
 
@@ -347,16 +342,16 @@ impl<T: Entry> Session for Iteration<T> {
 
     fn figures(&self) -> Figures {
         figures(
-            self.kernel.iterations(),
+            self.kernel.figures().iterations,
             self.evaluations,
-            self.kernel.residual_norm(),
-            self.kernel.step_norm(),
-            self.kernel.length(),
+            self.kernel.figures().residual_norm,
+            self.kernel.figures().step_norm,
+            self.kernel.figures().step_length,
         )
     }
 
     fn tolerances(&self) -> Vec<(&'static str, f64)> {
-        self.kernel.termination().tolerances()
+        self.kernel.options().termination.tolerances()
     }
 
     fn for_callback<'py>(&self, py: Python<'py>) -> PyResult<Option<Vec<Bound<'py, PyAny>>>> {
@@ -366,12 +361,12 @@ impl<T: Entry> Session for Iteration<T> {
 
     fn print(&mut self, py: Python<'_>, _: f64) -> PyResult<()> {
         let size = PyFloat::new(py, self.norm_of(py, self.kernel.residual())?);
-        let length = PyFloat::new(py, self.kernel.length());
+        let length = PyFloat::new(py, self.kernel.figures().step_length);
         print(
             py,
             &format!(
                 "{}:  |F(x)| = {}; step {}\n",
-                self.kernel.iterations().saturating_sub(1),
+                self.kernel.figures().iterations.saturating_sub(1),
                 formatted(&size, "g")?,
                 formatted(&length, "g")?
             ),
@@ -398,8 +393,8 @@ impl<T: Entry> Session for Iteration<T> {
         };
         // SciPy counts how often it has looked at its tolerances.
         let looks = match stop {
-            Some(Stop::OutOfIterations | Stop::Interrupted) => self.kernel.iterations(),
-            _ => self.kernel.iterations() + 1,
+            Some(Stop::OutOfIterations | Stop::Interrupted) => self.kernel.figures().iterations,
+            _ => self.kernel.figures().iterations + 1,
         };
         let result = optimize_result(py)?;
         let fields = result.cast::<PyDict>()?;
@@ -488,10 +483,10 @@ fn load_iteration<T: Entry>(
     norm: Option<Py<PyAny>>,
 ) -> PyResult<Box<dyn Session>> {
     let mut iteration: Iteration<T> = saved.state().map_err(saving::refuse)?;
-    if !iteration.kernel.fits() || !iteration.unknowns.fits(iteration.kernel.residual().len()) {
+    if !iteration.kernel.fits() || !iteration.unknowns.fits(iteration.kernel.point().len()) {
         return Err(saving::inconsistent());
     }
-    expect_norm(py, iteration.kernel.has_own_norm(), norm.as_ref())?;
+    expect_norm(py, iteration.kernel.options().own_norm, norm.as_ref())?;
     iteration.unknowns.name = "xin";
     iteration.norm = norm;
     Ok(Box::new(iteration))

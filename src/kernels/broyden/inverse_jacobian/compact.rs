@@ -24,13 +24,13 @@
 //! Reference: C. T. Kelley, "Iterative Methods for Linear and Nonlinear Equations", SIAM, 1995,
 //! section 7.3 (brsol), here with step lengths λ.
 
-use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 
 use super::{Dense, Step, Store, is_short};
 use crate::linalg::Field;
+use crate::linalg::memory::{OutOfMemory, zeros};
 use crate::linalg::norm::norm;
-use crate::linalg::tall::{combine, displace, dot, dots, fill_blocks};
+use crate::linalg::tall::{add_scaled, combine, displace, dot, dots, fill_and_sum};
 use crate::saved;
 
 /// Sums of squares that are smaller have lost digits to underflow, in single precision too.
@@ -57,26 +57,36 @@ pub struct Compact<T: Field> {
     /// Vectors that were dropped, to be used again.
     #[serde(skip)]
     spare: Vec<Vec<T>>,
-    /// `gram[i][j]` = vᵢᴴvⱼ for j ≤ i.
-    #[serde(with = "saved::vectors")]
-    gram: Vec<Vec<T>>,
+    /// vᵢᴴvⱼ for j ≤ i, row by row.
+    #[serde(with = "saved::vector")]
+    gram: Vec<T>,
     factors: Vec<Factor<T>>,
+    /// Inner products, coefficients, and what the passes over the vectors add up in.
+    #[serde(skip)]
+    products: Vec<T>,
+    #[serde(skip)]
+    coefficients: Vec<T>,
+    #[serde(skip)]
+    partial: Vec<T>,
 }
 
-impl<T: Field> Compact<T> {
-    pub fn new(initial: T, limit: Option<usize>, residual: &[T]) -> Self {
-        let mut store = Compact {
-            initial,
-            limit,
-            vectors: vec![vec![T::zero(); residual.len()]],
+impl<T: Field> Default for Compact<T> {
+    fn default() -> Self {
+        Compact {
+            initial: T::zero(),
+            limit: None,
+            vectors: Vec::new(),
             spare: Vec::new(),
             gram: Vec::new(),
             factors: Vec::new(),
-        };
-        store.restart(residual);
-        store
+            products: Vec::new(),
+            coefficients: Vec::new(),
+            partial: Vec::new(),
+        }
     }
+}
 
+impl<T: Field> Compact<T> {
     /// Whether the parts have the sizes that go together; those of saved state may not. Every factor
     /// came with a vector, so what they make together is no larger than what was read.
     pub fn fits(&self, unknowns: usize) -> bool {
@@ -86,8 +96,7 @@ impl<T: Field> Compact<T> {
         };
         kept > 0
             && self.vectors.iter().all(|vector| vector.len() == unknowns)
-            && self.gram.len() == kept
-            && self.gram.iter().enumerate().all(|(i, row)| row.len() == i + 1)
+            && self.gram.len() == triangle(kept)
             && self.factors.len() < kept
             && self.factors.iter().all(known)
     }
@@ -102,48 +111,81 @@ impl<T: Field> Compact<T> {
         self.limit.is_some_and(|limit| self.factors.len() > limit)
     }
 
-    fn new_vector(&mut self, length: usize) -> Vec<T> {
-        self.spare.pop().unwrap_or_else(|| vec![T::zero(); length])
+    /// Begins with H₀ = h₀ I.
+    pub fn start(
+        &mut self,
+        initial: T,
+        limit: Option<usize>,
+        residual: &[T],
+    ) -> Result<(), OutOfMemory> {
+        (self.initial, self.limit) = (initial, limit);
+        self.spare.append(&mut self.vectors);
+        self.spare.retain(|vector| vector.len() == residual.len());
+        let direction = self.new_vector(residual.len())?;
+        self.vectors.push(direction);
+        self.restart(residual);
+        Ok(())
     }
 
-    /// Keeps a vector, given its inner products vᵢᴴv with the others and, last, with itself.
-    fn keep(&mut self, vector: Vec<T>, products: Vec<T>) {
+    fn new_vector(&mut self, length: usize) -> Result<Vec<T>, OutOfMemory> {
+        self.spare.pop().map_or_else(|| zeros(length), Ok)
+    }
+
+    /// Keeps a vector, whose inner products vᵢᴴv with the others and, last, with itself are in
+    /// `products`.
+    fn keep(&mut self, vector: Vec<T>) {
         self.vectors.push(vector);
-        self.gram.push(products.into_iter().map(|product| product.conj()).collect());
+        // A warm restart moves all of them there, and allocates nothing.
+        self.spare.reserve(self.vectors.len() + 1);
+        let products = &self.products[..self.vectors.len()];
+        self.gram.extend(products.iter().map(|product| product.conj()));
     }
 
     /// vᵢᴴvⱼ
     fn product(&self, i: usize, j: usize) -> T {
-        if j <= i { self.gram[i][j] } else { self.gram[j][i].conj() }
+        if j <= i { self.gram[triangle(i) + j] } else { self.gram[triangle(j) + i].conj() }
     }
 
-    /// vᵢᴴ(h₀ v + Σ yⱼvⱼ), where `with_v` are the vⱼᴴv.
-    fn product_with(&self, i: usize, with_v: &[T], y: &[T]) -> T {
-        let kept = y.iter().enumerate().filter(|(_, y)| !y.is_zero());
-        kept.fold(self.initial * with_v[i], |sum, (j, &y)| sum + self.product(i, j) * y)
+    /// vᵢᴴ(h₀ v + Σ yⱼvⱼ), where the products are the vⱼᴴv and the coefficients the yⱼ.
+    fn product_with(&self, i: usize) -> T {
+        let kept = self.coefficients.iter().enumerate().filter(|(_, y)| !y.is_zero());
+        kept.fold(self.initial * self.products[i], |sum, (j, &y)| sum + self.product(i, j) * y)
     }
 
-    /// The yᵢ with H v = h₀ v + Σ yᵢvᵢ, given the vᵢᴴv.
-    fn coefficients(&self, with_v: &[T]) -> Vec<T> {
-        let mut y = vec![T::zero(); self.vectors.len()];
-        for factor in &self.factors {
-            let product = self.product_with(factor.right, with_v, &y);
-            for (i, a) in factor.left {
-                y[i] += a * product;
+    /// The coefficients become the yᵢ with H v = h₀ v + Σ yᵢvᵢ, given the products vᵢᴴv.
+    fn find_coefficients(&mut self) {
+        self.coefficients.clear();
+        self.coefficients.resize(self.vectors.len(), T::zero());
+        for k in 0..self.factors.len() {
+            let Factor { left, right } = self.factors[k];
+            let product = self.product_with(right);
+            for (i, a) in left {
+                self.coefficients[i] += a * product;
             }
         }
-        y
+    }
+
+    /// Keeps the direction a F₊ + Σ yᵢvᵢ.
+    fn keep_direction(&mut self, mut direction: Vec<T>, a: T, residual: &[T]) {
+        self.products.clear();
+        self.products.resize(self.vectors.len() + 1, T::zero());
+        let Compact { coefficients, vectors, products, partial, .. } = self;
+        combine(&mut direction, (a, residual), coefficients, vectors, products, partial);
+        self.keep(direction);
     }
 
     /// The update after a step that began with at least one factor, or from a fresh H₀.
-    fn update_along_direction(&mut self, step: Step<T>) {
+    fn update_along_direction(&mut self, step: Step<T>) -> Result<(), OutOfMemory> {
+        let direction = self.new_vector(step.to.len())?;
         let last = self.vectors.len() - 1;
-        let change = is_short(step.length).then(|| self.change(step));
+        let change = if is_short(step.length) { Some(self.change(step)?) } else { None };
         // F₊, or y after a short step; its products with H and with pᴴH.
         let multiplied = change.as_deref().unwrap_or(step.to);
-        let with_it = dots(&self.vectors, multiplied);
-        let mut y = self.coefficients(&with_it);
-        let product = self.product_with(last, &with_it, &y);
+        self.products.clear();
+        self.products.resize(last + 1, T::zero());
+        dots(&mut self.products, &mut self.partial, &self.vectors, multiplied);
+        self.find_coefficients();
+        let product = self.product_with(last);
         let mu = self.product(last, last);
         let shortfall = T::of(step.length - 1.0);
         let (shrink, along) = if change.is_some() {
@@ -152,34 +194,40 @@ impl<T: Field> Compact<T> {
         } else {
             (-mu.over(mu + product), -(shortfall * product).over(mu + product))
         };
-        y.iter_mut().for_each(|y| *y *= shrink);
-        y[last] += along;
-
-        let mut direction = self.new_vector(step.to.len());
-        let initial = shrink * self.initial;
-        let products = combine(&mut direction, initial, multiplied, &y, &self.vectors);
-        self.keep(direction, products);
+        self.coefficients.iter_mut().for_each(|y| *y *= shrink);
+        self.coefficients[last] += along;
+        self.keep_direction(direction, shrink * self.initial, multiplied);
         self.spare.extend(change);
         let scale = T::one().over(mu);
         self.factors
             .push(Factor { left: [(last + 1, scale), (last, shortfall * scale)], right: last });
+        Ok(())
     }
 
     /// y = F₊ − F
-    fn change(&mut self, step: Step<T>) -> Vec<T> {
-        let mut change = self.new_vector(step.to.len());
+    fn change(&mut self, step: Step<T>) -> Result<Vec<T>, OutOfMemory> {
+        let mut change = self.new_vector(step.to.len())?;
         displace(&mut change, step.to, -T::one(), step.from);
-        change
+        Ok(change)
     }
 
     /// Drops everything but the direction p, and updates H₀.
-    fn update_afresh(&mut self, step: Step<T>) {
+    fn update_afresh(&mut self, step: Step<T>) -> Result<(), OutOfMemory> {
         let last = self.vectors.len() - 1;
         let mu = self.product(last, last);
         let p = self.forget();
         let (h, length) = (self.initial, T::of(step.length));
-        let mut c = self.new_vector(p.len());
-        let products = fill_blocks(&mut c, 4, 3, |rows, c, sums| {
+        let (mut c, direction) = match (self.new_vector(p.len()), self.new_vector(p.len())) {
+            (Ok(c), Ok(direction)) => (c, direction),
+            _ => {
+                self.vectors.push(p);
+                self.gram.push(mu);
+                return Err(OutOfMemory);
+            }
+        };
+        let mut sums = [T::zero(); 3];
+        let targets = [&mut c[..]];
+        fill_and_sum(p.len(), 4, targets, &mut sums, &mut self.partial, |rows, [c], sums| {
             let p = &p[rows.clone()];
             let residuals = step.from[rows.clone()].iter().zip(&step.to[rows.clone()]);
             for ((c, &p), (&from, &to)) in c.iter_mut().zip(p).zip(residuals) {
@@ -189,19 +237,18 @@ impl<T: Field> Compact<T> {
             sums[1] = dot(p, &step.to[rows]);
             sums[2] = dot(c, c);
         });
-        let [p_c, p_to, c_c] = [products[0], products[1], products[2]];
+        let [p_c, p_to, c_c] = sums;
         // δᴴδ − δᴴc, and the coefficient of c in H₊F₊.
         let denominator = length * length * mu - length * p_c;
         let scale = length.over(denominator);
         let correction = scale * h * p_to;
-        self.keep(p, vec![mu]);
-        self.keep(c, vec![p_c, c_c]);
+        self.vectors.extend([p, c]);
+        self.gram.extend([mu, p_c.conj(), c_c.conj()]);
         self.factors.push(Factor { left: [(1, scale), (0, T::zero())], right: 0 });
-
-        let mut direction = self.new_vector(step.to.len());
-        let coefficients = [T::zero(), -correction];
-        let products = combine(&mut direction, -h, step.to, &coefficients, &self.vectors);
-        self.keep(direction, products);
+        self.coefficients.clear();
+        self.coefficients.extend([T::zero(), -correction]);
+        self.keep_direction(direction, -h, step.to);
+        Ok(())
     }
 
     /// ‖p‖, which is in the Gram matrix unless its square has left the range there.
@@ -217,9 +264,9 @@ impl<T: Field> Compact<T> {
 
     /// Goes back to H₀.
     pub fn restart(&mut self, residual: &[T]) {
-        let mut direction = self.forget();
-        let products = combine(&mut direction, -self.initial, residual, &[], &[]);
-        self.keep(direction, products);
+        let direction = self.forget();
+        self.coefficients.clear();
+        self.keep_direction(direction, -self.initial, residual);
     }
 
     /// Empties the store and hands out the direction.
@@ -231,23 +278,28 @@ impl<T: Field> Compact<T> {
         direction
     }
 
-    /// The same H as a matrix.
-    pub fn to_dense(&self) -> Dense<T> {
-        let unknowns = self.vectors[0].len();
-        let vector = |i: usize| Array1::from(self.vectors[i].clone());
-        let mut h: Array2<T> = Array2::eye(unknowns) * self.initial;
+    /// Gives the same H to a store that keeps it as a matrix, and forgets it.
+    pub fn give_to(&mut self, dense: &mut Dense<T>) -> Result<(), OutOfMemory> {
+        dense.start(self.initial, self.direction())?;
+        dense.direction_mut().copy_from_slice(self.direction());
+        let unknowns = self.direction().len();
+        let mut column = zeros(unknowns)?;
         for factor in &self.factors {
-            let row = vector(factor.right).mapv(|v| v.conj()).dot(&h);
-            let mut column = Array1::zeros(unknowns);
+            column.fill(T::zero());
             for (i, a) in factor.left {
-                column = column + vector(i) * a;
+                add_scaled(&mut column, a, &self.vectors[i]);
             }
-            for (i, mut h_row) in h.rows_mut().into_iter().enumerate() {
-                h_row.scaled_add(column[i], &row);
-            }
+            dense.multiply_from_left(&column, &self.vectors[factor.right]);
         }
-        Dense::new(self.initial, h, self.direction().to_vec())
+        let direction = self.forget();
+        self.spare.push(direction);
+        Ok(())
     }
+}
+
+/// How many elements a triangle of so many rows has.
+fn triangle(rows: usize) -> usize {
+    rows * (rows + 1) / 2
 }
 
 impl<T: Field> Store<T> for Compact<T> {
@@ -255,12 +307,8 @@ impl<T: Field> Store<T> for Compact<T> {
         self.is_full() || is_short(length)
     }
 
-    fn update(&mut self, step: Step<T>) {
-        if self.is_full() {
-            self.update_afresh(step);
-        } else {
-            self.update_along_direction(step);
-        }
+    fn update(&mut self, step: Step<T>) -> Result<(), OutOfMemory> {
+        if self.is_full() { self.update_afresh(step) } else { self.update_along_direction(step) }
     }
 
     fn direction(&self) -> &[T] {
@@ -274,7 +322,8 @@ mod tests {
 
     #[test]
     fn factors_without_vectors_do_not_fit() {
-        let mut store = Compact::new(-1.0, None, &[1.0, 2.0]);
+        let mut store = Compact::default();
+        store.start(-1.0, None, &[1.0, 2.0]).unwrap();
         assert!(store.fits(2));
         store.factors.push(Factor { left: [(0, 1.0), (0, 0.0)], right: 0 });
         assert!(!store.fits(2));

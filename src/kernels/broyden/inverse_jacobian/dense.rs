@@ -1,10 +1,11 @@
 //! H as a matrix, for few unknowns.
 
-use ndarray::{Array1, Array2, ArrayView1};
 use serde::{Deserialize, Serialize};
 
 use super::{Step, Store, is_short};
 use crate::linalg::Field;
+use crate::linalg::memory::{OutOfMemory, size};
+use crate::linalg::tall::{add_scaled, sum_pairs};
 use crate::saved;
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -12,29 +13,89 @@ use crate::saved;
 pub struct Dense<T: Field> {
     /// h₀ = −α
     initial: T,
-    #[serde(with = "saved::matrix")]
-    matrix: Array2<T>,
+    /// H, row by row.
+    #[serde(with = "saved::vector")]
+    matrix: Vec<T>,
     #[serde(with = "saved::vector")]
     direction: Vec<T>,
+    /// δᴴH, H F₊ or H y, and y
+    #[serde(skip)]
+    row: Vec<T>,
+    #[serde(skip)]
+    product: Vec<T>,
+    #[serde(skip)]
+    change: Vec<T>,
+}
+
+impl<T: Field> Default for Dense<T> {
+    fn default() -> Self {
+        Dense {
+            initial: T::zero(),
+            matrix: Vec::new(),
+            direction: Vec::new(),
+            row: Vec::new(),
+            product: Vec::new(),
+            change: Vec::new(),
+        }
+    }
 }
 
 impl<T: Field> Dense<T> {
-    pub fn new(initial: T, matrix: Array2<T>, direction: Vec<T>) -> Self {
-        Dense { initial, matrix, direction }
+    /// Begins with H₀ = h₀ I.
+    pub fn start(&mut self, initial: T, residual: &[T]) -> Result<(), OutOfMemory> {
+        let unknowns = residual.len();
+        self.initial = initial;
+        size(&mut self.matrix, unknowns.checked_mul(unknowns).ok_or(OutOfMemory)?)?;
+        size(&mut self.direction, unknowns)?;
+        self.restart(residual);
+        self.prepare()
+    }
+
+    /// Goes back to H₀.
+    pub fn restart(&mut self, residual: &[T]) {
+        self.matrix.fill(T::zero());
+        self.matrix.iter_mut().step_by(residual.len() + 1).for_each(|entry| *entry = self.initial);
+        for (p, &f) in self.direction.iter_mut().zip(residual) {
+            *p = -self.initial * f;
+        }
     }
 
     /// Whether the parts have the sizes that go together; those of saved state may not.
     pub fn fits(&self, unknowns: usize) -> bool {
-        self.matrix.dim() == (unknowns, unknowns) && self.direction.len() == unknowns
+        self.matrix.len() == unknowns * unknowns && self.direction.len() == unknowns
+    }
+
+    /// Gives the work space, which is not saved, its size.
+    pub fn prepare(&mut self) -> Result<(), OutOfMemory> {
+        let unknowns = self.direction.len();
+        size(&mut self.row, unknowns)?;
+        size(&mut self.product, unknowns)?;
+        size(&mut self.change, unknowns)
+    }
+
+    /// H ← (I + c rᴴ) H
+    pub fn multiply_from_left(&mut self, c: &[T], r: &[T]) {
+        set_product_from_left(&mut self.row, r, &self.matrix);
+        for (row, &c) in self.matrix.chunks_exact_mut(c.len()).zip(c) {
+            add_scaled(row, c, &self.row);
+        }
+    }
+
+    pub fn direction_mut(&mut self) -> &mut [T] {
+        &mut self.direction
     }
 
     #[cfg(test)]
     pub fn product(&self, v: &[T]) -> Vec<T> {
-        self.matrix.dot(&ArrayView1::from(v)).to_vec()
+        self.matrix.chunks_exact(v.len()).map(|row| sum_pairs(row, v, |h, v| h * v)).collect()
     }
+}
 
-    pub fn initial(&self) -> T {
-        self.initial
+/// row ← vᴴM, for a matrix that lies row by row
+fn set_product_from_left<T: Field>(row: &mut [T], v: &[T], matrix: &[T]) {
+    row.fill(T::zero());
+    for (matrix_row, &v) in matrix.chunks_exact(v.len()).zip(v) {
+        add_scaled(row, v.conj(), matrix_row);
     }
 }
 
@@ -43,30 +104,31 @@ impl<T: Field> Store<T> for Dense<T> {
         true
     }
 
-    /// H₊ = H + c δᴴH / (δᴴH y) with c = δ − H y = (λ − 1) p − H F₊.
-    fn update(&mut self, step: Step<T>) {
-        let direction = Array1::from(std::mem::take(&mut self.direction));
-        let to = ArrayView1::from(step.to);
-        let (product, c) = if is_short(step.length) {
-            let product = self.matrix.dot(&(&to - &ArrayView1::from(step.from)));
-            (&product - &direction, &direction * T::of(step.length) - product)
-        } else {
-            let product = self.matrix.dot(&to);
-            let c = &direction * T::of(step.length - 1.0) - &product;
-            (product, c)
-        };
-        let mut row = direction.mapv(|p| p.conj()).dot(&self.matrix);
-        let mut change = T::zero();
-        for ((&row, &to), &from) in row.iter().zip(step.to).zip(step.from) {
-            change += row * (to - from);
+    /// H₊ = H + c δᴴH / (δᴴH y) with c = δ − H y = (λ − 1) p − H F₊, the first after a short step.
+    fn update(&mut self, step: Step<T>) -> Result<(), OutOfMemory> {
+        let Dense { matrix, direction, row, product, change, .. } = self;
+        let unknowns = direction.len();
+        for ((change, &to), &from) in change.iter_mut().zip(step.to).zip(step.from) {
+            *change = to - from;
         }
-        row.mapv_inplace(|entry| entry.over(change));
-        for (mut matrix_row, &c) in self.matrix.rows_mut().into_iter().zip(&c) {
-            matrix_row.scaled_add(c, &row);
+        let short = is_short(step.length);
+        let multiplied = if short { &*change } else { step.to };
+        for (product, matrix_row) in product.iter_mut().zip(matrix.chunks_exact(unknowns)) {
+            *product = sum_pairs(matrix_row, multiplied, |h, f| h * f);
         }
-        let correction = row.dot(&to);
-        let products = product.iter().zip(&c);
-        self.direction = products.map(|(&w, &c)| -(w + c * correction)).collect();
+        set_product_from_left(row, direction, matrix);
+        let denominator = sum_pairs(row, change, |row, change| row * change);
+        row.iter_mut().for_each(|entry| *entry = entry.over(denominator));
+        let correction = sum_pairs(row, step.to, |row, to| row * to);
+        let length = T::of(if short { step.length } else { step.length - 1.0 });
+        let rows = matrix.chunks_exact_mut(unknowns);
+        for ((p, &product), matrix_row) in direction.iter_mut().zip(&*product).zip(rows) {
+            let c = *p * length - product;
+            let w = if short { product - *p } else { product };
+            add_scaled(matrix_row, c, row);
+            *p = -(w + c * correction);
+        }
+        Ok(())
     }
 
     fn direction(&self) -> &[T] {

@@ -21,15 +21,13 @@
 //! Reference: B. A. van der Rotten, "A limited memory Broyden method to solve high-dimensional
 //! systems of nonlinear equations", PhD thesis, Universiteit Leiden, 2003.
 
-use std::ops::Range;
-
 use super::{Step, Store, is_short};
 use crate::linalg::Field;
-use crate::linalg::lapack::Lapack;
+use crate::linalg::memory::{OutOfMemory, size, zeros};
 use crate::linalg::product_svd::leading_subspace;
 use crate::linalg::tall::{
-    add_combination, dot, dots_of_block, each_block, fill_blocks, gram, replace_by_combinations,
-    rows_of_all, sum_blocks,
+    add_combination, dot, dot_difference, dots_of_block, fill, fill_and_sum, gram,
+    replace_by_combinations, rows_of_all,
 };
 use crate::saved;
 use serde::{Deserialize, Serialize};
@@ -40,7 +38,7 @@ pub enum Reduction {
     /// Drop the oldest pairs until there are no more than `rank`.
     DropOldest { rank: usize },
     /// From `rank` pairs on, keep the `retained` largest singular values.
-    KeepLargest { rank: usize, retained: usize, lapack: Lapack },
+    KeepLargest { rank: usize, retained: usize },
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -58,27 +56,48 @@ pub struct LowRank<T: Field> {
     spare: Vec<Vec<T>>,
     #[serde(with = "saved::vector")]
     direction: Vec<T>,
+    /// Inner products, and what the passes over the vectors add up in.
+    #[serde(skip)]
+    products: Vec<T>,
+    #[serde(skip)]
+    partial: Vec<T>,
 }
 
-impl<T: Field> LowRank<T> {
-    pub fn new(initial: T, reduction: Reduction, residual: &[T]) -> Self {
-        let mut store = LowRank {
-            initial,
-            reduction,
+impl<T: Field> Default for LowRank<T> {
+    fn default() -> Self {
+        LowRank {
+            initial: T::zero(),
+            reduction: Reduction::DropOldest { rank: 0 },
             left: Vec::new(),
             right: Vec::new(),
             spare: Vec::new(),
-            direction: vec![T::zero(); residual.len()],
-        };
-        store.restart(residual);
-        store
+            direction: Vec::new(),
+            products: Vec::new(),
+            partial: Vec::new(),
+        }
+    }
+}
+
+impl<T: Field> LowRank<T> {
+    /// Begins with H₀ = h₀ I.
+    pub fn start(
+        &mut self,
+        initial: T,
+        reduction: Reduction,
+        residual: &[T],
+    ) -> Result<(), OutOfMemory> {
+        (self.initial, self.reduction) = (initial, reduction);
+        size(&mut self.direction, residual.len())?;
+        self.restart(residual);
+        self.spare.retain(|vector| vector.len() == residual.len());
+        Ok(())
     }
 
     /// Whether the parts have the sizes that go together; those of saved state may not.
     pub fn fits(&self, unknowns: usize) -> bool {
         let bounded = match self.reduction {
             Reduction::DropOldest { .. } => true,
-            Reduction::KeepLargest { rank, retained, .. } => {
+            Reduction::KeepLargest { rank, retained } => {
                 retained < rank && self.left.len() <= rank && rank <= unknowns
             }
         };
@@ -86,6 +105,10 @@ impl<T: Field> LowRank<T> {
         bounded
             && self.left.len() == self.right.len()
             && vectors.all(|vector| vector.len() == unknowns)
+    }
+
+    pub fn vectors(&self) -> usize {
+        self.left.len() + self.right.len()
     }
 
     #[cfg(test)]
@@ -106,8 +129,8 @@ impl<T: Field> LowRank<T> {
         }
     }
 
-    fn new_vector(&mut self) -> Vec<T> {
-        self.spare.pop().unwrap_or_else(|| vec![T::zero(); self.direction.len()])
+    fn new_vector(&mut self) -> Result<Vec<T>, OutOfMemory> {
+        self.spare.pop().map_or_else(|| zeros(self.direction.len()), Ok)
     }
 
     /// Shortens the sum where it is due; whether H has changed.
@@ -119,18 +142,18 @@ impl<T: Field> LowRank<T> {
                 self.spare.extend(self.right.drain(..excess));
                 excess > 0
             }
-            Reduction::KeepLargest { rank, retained, lapack } => {
+            Reduction::KeepLargest { rank, retained } => {
                 let due = self.left.len() >= rank;
                 if due {
-                    self.keep_largest(retained, lapack);
+                    self.keep_largest(retained);
                 }
                 due
             }
         }
     }
 
-    fn keep_largest(&mut self, retained: usize, lapack: Lapack) {
-        let subspace = leading_subspace(lapack, &gram(&self.left), &gram(&self.right), retained);
+    fn keep_largest(&mut self, retained: usize) {
+        let subspace = leading_subspace(&gram(&self.left), &gram(&self.right), retained);
         let kept = subspace.as_ref().map_or(0, |subspace| subspace.left.ncols());
         // Without a decomposition (an overflow, say) nothing can be told apart: forget all.
         if let Some(subspace) = subspace {
@@ -141,80 +164,84 @@ impl<T: Field> LowRank<T> {
         self.spare.extend(self.right.drain(kept..));
     }
 
-    /// The inner products dᵢᴴF₊, then dᵢᴴy where they are needed, then cᵢᴴp.
-    fn products(&self, step: Step<T>, with_change: bool) -> [Vec<T>; 3] {
-        let pairs = self.left.len();
-        let sums = sum_blocks(step.to.len(), 2 * pairs + 3, 3 * pairs, |rows, sums| {
+    /// The inner products dᵢᴴF₊, then dᵢᴴy where they are needed, then cᵢᴴp. The target becomes y
+    /// where that is needed.
+    fn find_products(&mut self, target: &mut [T], step: Step<T>, multiply_change: bool) {
+        let LowRank { left, right, direction, products, partial, .. } = self;
+        let pairs = left.len();
+        products.clear();
+        products.resize(3 * pairs, T::zero());
+        let (length, vectors) = (target.len(), 2 * pairs + 3);
+        fill_and_sum(length, vectors, [target], products, partial, |rows, [y], sums| {
             let (with_to, others) = sums.split_at_mut(pairs);
             let (with_y, with_p) = others.split_at_mut(pairs);
-            dots_of_block(with_to, rows_of_all(&self.right, rows.clone()), &step.to[rows.clone()]);
-            if with_change {
-                let y = change(step, rows.clone());
-                dots_of_block(with_y, rows_of_all(&self.right, rows.clone()), &y);
+            let (to, from) = (&step.to[rows.clone()], &step.from[rows.clone()]);
+            dots_of_block(with_to, rows_of_all(right, rows.clone()), to);
+            if multiply_change {
+                for ((y, &to), &from) in y.iter_mut().zip(to).zip(from) {
+                    *y = to - from;
+                }
+                dots_of_block(with_y, rows_of_all(right, rows.clone()), y);
             }
-            let p = &self.direction[rows.clone()];
-            dots_of_block(with_p, rows_of_all(&self.left, rows), p);
+            let p = &direction[rows.clone()];
+            dots_of_block(with_p, rows_of_all(left, rows), p);
         });
-        let part = |k: usize| sums[k * pairs..(k + 1) * pairs].to_vec();
-        [part(0), part(1), part(2)]
     }
 
-    /// c. On the way the direction becomes −H₊F₊ = −(w + c dᴴF₊), where the last factor is the
-    /// `correction`.
-    fn new_left(
-        &mut self,
-        step: Step<T>,
-        with_to: &[T],
-        with_change: Option<&[T]>,
-        correction: T,
-    ) -> Vec<T> {
-        let mut c = self.new_vector();
-        let (h, length, left) = (self.initial, T::of(step.length), &self.left);
-        let targets = [&mut c[..], &mut self.direction];
-        each_block(step.to.len(), left.len() + 6, targets, |rows, [c, p]| {
-            let mut w: Vec<T> = step.to[rows.clone()].iter().map(|&to| h * to).collect();
-            add_combination(&mut w, with_to, rows_of_all(left, rows.clone()));
-            if let Some(with_change) = with_change {
-                let mut product = change(step, rows.clone());
-                product.iter_mut().for_each(|y| *y *= h);
-                add_combination(&mut product, with_change, rows_of_all(left, rows));
-                for ((c, &p), &product) in c.iter_mut().zip(&*p).zip(&product) {
-                    *c = length * p - product;
+    /// c, in place of the y that is needed. On the way the direction becomes
+    /// −H₊F₊ = −(w + c dᴴF₊), where the last factor is the `correction`.
+    fn set_left(&mut self, c: &mut [T], step: Step<T>, multiply_change: bool, correction: T) {
+        let (h, length) = (self.initial, T::of(step.length));
+        let LowRank { left, direction, products, .. } = self;
+        let (with_to, others) = products.split_at(left.len());
+        let with_y = &others[..left.len()];
+        fill(step.to.len(), left.len() + 6, [c, direction], |rows, [c, p]| {
+            let to = &step.to[rows.clone()];
+            if multiply_change {
+                c.iter_mut().for_each(|y| *y *= h);
+                add_combination(c, with_y, rows_of_all(left, rows.clone()));
+                for ((c, p), &to) in c.iter_mut().zip(&mut *p).zip(to) {
+                    *c = length * *p - *c;
+                    *p = h * to;
                 }
+                add_combination(p, with_to, rows_of_all(left, rows));
             } else {
-                for ((c, &p), &w) in c.iter_mut().zip(&*p).zip(&w) {
-                    *c = length * p - w - p;
+                for (w, &to) in c.iter_mut().zip(to) {
+                    *w = h * to;
+                }
+                add_combination(c, with_to, rows_of_all(left, rows));
+                for (c, p) in c.iter_mut().zip(&mut *p) {
+                    let w = *c;
+                    *c = length * *p - w - *p;
+                    *p = w;
                 }
             }
-            for ((p, &c), w) in p.iter_mut().zip(&*c).zip(w) {
-                *p = -(w + correction * c);
+            for (w, &c) in p.iter_mut().zip(&*c) {
+                *w = -(*w + correction * c);
             }
         });
-        c
     }
 
     /// v = Hᴴδ; and yᴴv and vᴴF₊.
-    fn new_right(&mut self, step: Step<T>, with_p: &[T]) -> (Vec<T>, [T; 2]) {
-        let mut v = self.new_vector();
+    fn set_right(&mut self, v: &mut [T], step: Step<T>) -> [T; 2] {
         let length = T::of(step.length);
         let scale = self.initial.conj() * length;
-        let coefficients: Vec<T> = with_p.iter().map(|&with_p| length * with_p).collect();
-        let sums = fill_blocks(&mut v, self.right.len() + 4, 2, |rows, v, sums| {
-            for (v, &p) in v.iter_mut().zip(&self.direction[rows.clone()]) {
+        let LowRank { right, direction, products, partial, .. } = self;
+        let coefficients = &mut products[2 * right.len()..];
+        coefficients.iter_mut().for_each(|with_p| *with_p = length * *with_p);
+        let (coefficients, mut sums) = (&*coefficients, [T::zero(); 2]);
+        let vectors = right.len() + 4;
+        fill_and_sum(v.len(), vectors, [v], &mut sums, partial, |rows, [v], sums| {
+            for (v, &p) in v.iter_mut().zip(&direction[rows.clone()]) {
                 *v = scale * p;
             }
-            add_combination(v, &coefficients, rows_of_all(&self.right, rows.clone()));
-            sums[0] = dot(&change(step, rows.clone()), v);
-            sums[1] = dot(v, &step.to[rows]);
+            add_combination(v, coefficients, rows_of_all(right, rows.clone()));
+            let (to, from) = (&step.to[rows.clone()], &step.from[rows]);
+            sums[0] = dot_difference(v, to, from).conj();
+            sums[1] = dot(v, to);
         });
-        (v, [sums[0], sums[1]])
+        sums
     }
-}
-
-/// y = F₊ − F, over a block of rows.
-fn change<T: Field>(step: Step<T>, rows: Range<usize>) -> Vec<T> {
-    let residuals = step.to[rows.clone()].iter().zip(&step.from[rows]);
-    residuals.map(|(&to, &from)| to - from).collect()
 }
 
 impl<T: Field> Store<T> for LowRank<T> {
@@ -222,19 +249,22 @@ impl<T: Field> Store<T> for LowRank<T> {
         true
     }
 
-    fn update(&mut self, step: Step<T>) {
+    fn update(&mut self, step: Step<T>) -> Result<(), OutOfMemory> {
         let reduced = self.reduce();
         // H F is −p no longer where parts of H were dropped.
         let multiply_change = reduced || is_short(step.length);
-        let [with_to, with_change, with_p] = self.products(step, multiply_change);
-        let (mut d, [change, with_residual]) = self.new_right(step, &with_p);
+        let (mut c, mut d) = (self.new_vector()?, self.new_vector()?);
+        self.find_products(&mut c, step, multiply_change);
+        let [change, with_residual] = self.set_right(&mut d, step);
         let scale = T::one().over(change);
         d.iter_mut().for_each(|d| *d *= scale);
         let correction = with_residual.over(change.conj());
-        let with_change = multiply_change.then_some(&with_change[..]);
-        let c = self.new_left(step, &with_to, with_change, correction);
+        self.set_left(&mut c, step, multiply_change, correction);
         self.left.push(c);
         self.right.push(d);
+        // A warm restart moves all of them there, and allocates nothing.
+        self.spare.reserve(self.vectors());
+        Ok(())
     }
 
     fn direction(&self) -> &[T] {
@@ -242,16 +272,16 @@ impl<T: Field> Store<T> for LowRank<T> {
     }
 }
 
-#[cfg(all(test, feature = "system-lapack"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn more_pairs_than_are_ever_kept_do_not_fit() {
         let store = |rank: usize, pairs: usize| {
-            let lapack = Lapack::of_the_system();
-            let reduction = Reduction::KeepLargest { rank, retained: 1, lapack };
-            let mut store = LowRank::new(-1.0, reduction, &[1.0, 2.0]);
+            let mut store = LowRank::default();
+            let reduction = Reduction::KeepLargest { rank, retained: 1 };
+            store.start(-1.0, reduction, &[1.0, 2.0]).unwrap();
             store.left = vec![vec![1.0, 1.0]; pairs];
             store.right = store.left.clone();
             store

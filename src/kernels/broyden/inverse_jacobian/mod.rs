@@ -11,7 +11,7 @@
 //!
 //! - [`Compact`] keeps one vector an iteration: for unlimited rank, and for 'restart'.
 //! - [`LowRank`] keeps two: for the reductions that drop parts of H, 'simple' and 'svd'.
-//! - [`Dense`] is H itself, from when its rank passes the number of unknowns.
+//! - [`Dense`] is H itself, for few unknowns, and from when its rank passes their number.
 //!
 //! References: C. G. Broyden, "A class of methods for solving nonlinear simultaneous equations",
 //! Mathematics of Computation 19, 1965; C. T. Kelley, "Iterative Methods for Linear and Nonlinear
@@ -28,7 +28,7 @@ pub use dense::Dense;
 pub use low_rank::{LowRank, Reduction};
 
 use crate::linalg::Field;
-use crate::linalg::lapack::Lapack;
+use crate::linalg::memory::OutOfMemory;
 use crate::linalg::norm::norm;
 
 /// How the rank of H is kept low.
@@ -69,97 +69,137 @@ trait Store<T: Field> {
     fn needs_old_residual(&self, length: f64) -> bool;
 
     /// Updates H; the direction becomes −H₊F₊.
-    fn update(&mut self, step: Step<T>);
+    fn update(&mut self, step: Step<T>) -> Result<(), OutOfMemory>;
 
     /// p
     fn direction(&self) -> &[T];
 }
 
-/// One of the stores.
+/// Up to so many unknowns H is a matrix from the start: there is nothing to save (measured).
+const FEW: usize = 8;
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+enum Form {
+    Compact,
+    LowRank,
+    Dense,
+}
+
+/// H in one of the stores; the memory of the others is kept for another solve.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(bound = "T: Field")]
-pub enum InverseJacobian<T: Field> {
-    Compact(Compact<T>),
-    LowRank(LowRank<T>),
-    Dense(Dense<T>),
+pub struct InverseJacobian<T: Field> {
+    form: Form,
+    compact: Compact<T>,
+    low_rank: LowRank<T>,
+    dense: Dense<T>,
+}
+
+impl<T: Field> Default for InverseJacobian<T> {
+    fn default() -> Self {
+        InverseJacobian {
+            form: Form::Compact,
+            compact: Compact::default(),
+            low_rank: LowRank::default(),
+            dense: Dense::default(),
+        }
+    }
 }
 
 impl<T: Field> InverseJacobian<T> {
-    /// H₀ = −α I; the direction is −H₀F.
-    pub fn new(alpha: T, limit: RankLimit, residual: &[T], lapack: Option<Lapack>) -> Self {
+    /// Begins with H₀ = −α I; the direction is −H₀F.
+    pub fn start(&mut self, alpha: T, limit: RankLimit, residual: &[T]) -> Result<(), OutOfMemory> {
         let unknowns = residual.len();
-        match (limit, lapack) {
-            (RankLimit::Restart { rank }, _) if rank < unknowns => {
-                InverseJacobian::Compact(Compact::new(-alpha, Some(rank), residual))
-            }
-            (RankLimit::Simple { rank }, _) if rank < unknowns => {
-                let reduction = Reduction::DropOldest { rank };
-                InverseJacobian::LowRank(LowRank::new(-alpha, reduction, residual))
-            }
-            (RankLimit::Svd { rank, retained }, Some(lapack)) => {
+        let reduction = match limit {
+            RankLimit::Simple { rank } if rank < unknowns => Some(Reduction::DropOldest { rank }),
+            RankLimit::Svd { rank, retained } => {
                 let rank = rank.min(unknowns).max(1);
-                let retained = retained.min(rank - 1);
-                let reduction = Reduction::KeepLargest { rank, retained, lapack };
-                InverseJacobian::LowRank(LowRank::new(-alpha, reduction, residual))
+                Some(Reduction::KeepLargest { rank, retained: retained.min(rank - 1) })
             }
-            _ => InverseJacobian::Compact(Compact::new(-alpha, None, residual)),
+            _ => None,
+        };
+        let largest = match limit {
+            RankLimit::Restart { rank } if rank < unknowns => Some(rank),
+            _ => None,
+        };
+        if let Some(reduction) = reduction {
+            self.form = Form::LowRank;
+            self.low_rank.start(-alpha, reduction, residual)
+        } else if largest.is_none() && unknowns <= FEW {
+            self.form = Form::Dense;
+            self.dense.start(-alpha, residual)
+        } else {
+            self.form = Form::Compact;
+            self.compact.start(-alpha, largest, residual)
+        }
+    }
+
+    fn store(&self) -> &dyn Store<T> {
+        match self.form {
+            Form::Compact => &self.compact,
+            Form::LowRank => &self.low_rank,
+            Form::Dense => &self.dense,
         }
     }
 
     pub fn direction(&self) -> &[T] {
-        match self {
-            InverseJacobian::Compact(store) => store.direction(),
-            InverseJacobian::LowRank(store) => store.direction(),
-            InverseJacobian::Dense(store) => store.direction(),
+        self.store().direction()
+    }
+
+    /// How many vectors H is made of.
+    pub fn vectors(&self) -> usize {
+        match self.form {
+            Form::Compact => self.compact.rank(),
+            Form::LowRank => self.low_rank.vectors(),
+            Form::Dense => self.direction().len(),
         }
     }
 
     /// ‖p‖
     pub fn direction_norm(&self) -> f64 {
-        match self {
-            InverseJacobian::Compact(store) => store.direction_norm(),
+        match self.form {
+            Form::Compact => self.compact.direction_norm(),
             _ => norm(self.direction()),
         }
     }
 
     /// Whether the parts have the sizes that go together; those of saved state may not.
     pub fn fits(&self, unknowns: usize) -> bool {
-        match self {
-            InverseJacobian::Compact(store) => store.fits(unknowns),
-            InverseJacobian::LowRank(store) => store.fits(unknowns),
-            InverseJacobian::Dense(store) => store.fits(unknowns),
+        match self.form {
+            Form::Compact => self.compact.fits(unknowns),
+            Form::LowRank => self.low_rank.fits(unknowns),
+            Form::Dense => self.dense.fits(unknowns),
         }
     }
 
     pub fn needs_old_residual(&self, length: f64) -> bool {
-        match self {
-            InverseJacobian::Compact(store) => store.needs_old_residual(length),
-            InverseJacobian::LowRank(store) => store.needs_old_residual(length),
-            InverseJacobian::Dense(store) => store.needs_old_residual(length),
-        }
+        self.store().needs_old_residual(length)
     }
 
     /// Goes back to H₀; the direction becomes −H₀F.
     pub fn restart(&mut self, residual: &[T]) {
-        match self {
-            InverseJacobian::Compact(store) => store.restart(residual),
-            InverseJacobian::LowRank(store) => store.restart(residual),
-            InverseJacobian::Dense(store) => {
-                *self = InverseJacobian::Compact(Compact::new(store.initial(), None, residual));
-            }
+        match self.form {
+            Form::Compact => self.compact.restart(residual),
+            Form::LowRank => self.low_rank.restart(residual),
+            Form::Dense => self.dense.restart(residual),
         }
     }
 
-    pub fn update(&mut self, step: Step<T>) {
-        match self {
-            InverseJacobian::Compact(store) => {
-                store.update(step);
-                if store.rank() > step.to.len() {
-                    *self = InverseJacobian::Dense(store.to_dense());
+    pub fn update(&mut self, step: Step<T>) -> Result<(), OutOfMemory> {
+        match self.form {
+            Form::Compact => {
+                self.compact.update(step)?;
+                if self.compact.rank() > step.to.len() {
+                    self.compact.give_to(&mut self.dense)?;
+                    self.form = Form::Dense;
                 }
+                Ok(())
             }
-            InverseJacobian::LowRank(store) => store.update(step),
-            InverseJacobian::Dense(store) => store.update(step),
+            Form::LowRank => self.low_rank.update(step),
+            Form::Dense => {
+                self.dense.prepare()?;
+                self.dense.update(step)
+            }
         }
     }
 }
@@ -168,10 +208,16 @@ impl<T: Field> InverseJacobian<T> {
 impl<T: Field> InverseJacobian<T> {
     /// H v
     fn product(&self, v: &[T]) -> Vec<T> {
-        match self {
-            InverseJacobian::Compact(store) => store.to_dense().product(v),
-            InverseJacobian::LowRank(store) => store.product(v),
-            InverseJacobian::Dense(store) => store.product(v),
+        match self.form {
+            Form::Compact => {
+                let mut compact: Compact<T> =
+                    rmp_serde::from_slice(&rmp_serde::to_vec(&self.compact).unwrap()).unwrap();
+                let mut dense = Dense::default();
+                compact.give_to(&mut dense).unwrap();
+                dense.product(v)
+            }
+            Form::LowRank => self.low_rank.product(v),
+            Form::Dense => self.dense.product(v),
         }
     }
 }
@@ -229,13 +275,14 @@ mod tests {
     fn follows_the_formula<T: Field>(limit: RankLimit, unknowns: usize, iterations: usize) {
         let alpha = T::of(0.7);
         let mut from = residual::<T>(unknowns, 0);
-        let mut store = InverseJacobian::new(alpha, limit, &from, None);
+        let mut store = InverseJacobian::default();
+        store.start(alpha, limit, &from).unwrap();
         let mut plain = Plain::new(alpha, &from);
         for iteration in 1..=iterations {
             let to = residual::<T>(unknowns, iteration);
-            let length = [1.0, 0.5, 0.05, 2.0][iteration % 4];
+            let length = [1.0, 0.5, 1.0, 2.0][iteration % 4];
             let step = Step { length, from: &from, to: &to };
-            store.update(step);
+            store.update(step).unwrap();
             plain.update(step);
             let direction = plain.direction.to_vec();
             assert!(close(store.direction(), &direction, 1e-8), "iteration {iteration}");
@@ -259,6 +306,12 @@ mod tests {
 
     #[test]
     fn beyond_full_rank_the_dense_matrix_takes_over() {
+        follows_the_formula::<f64>(RankLimit::None, 9, 14);
+        follows_the_formula::<c64>(RankLimit::None, 9, 14);
+    }
+
+    #[test]
+    fn few_unknowns_have_a_dense_matrix_from_the_start() {
         follows_the_formula::<f64>(RankLimit::None, 3, 8);
         follows_the_formula::<c64>(RankLimit::None, 3, 8);
     }
@@ -267,11 +320,12 @@ mod tests {
     fn secant_condition(limit: RankLimit) {
         let unknowns = 50;
         let mut from = residual::<f64>(unknowns, 0);
-        let mut store = InverseJacobian::new(0.7, limit, &from, None);
+        let mut store = InverseJacobian::default();
+        store.start(0.7, limit, &from).unwrap();
         for iteration in 1..20 {
             let to = residual::<f64>(unknowns, iteration);
             let delta = store.direction().to_vec();
-            store.update(Step { length: 1.0, from: &from, to: &to });
+            store.update(Step { length: 1.0, from: &from, to: &to }).unwrap();
             let product = store.product(&subtract(&to, &from));
             assert!(close(&product, &delta, 1e-9), "iteration {iteration}");
             let negative: Vec<f64> = store.product(&to).iter().map(|w| -w).collect();

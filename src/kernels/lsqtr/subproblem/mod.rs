@@ -129,7 +129,11 @@ impl Subproblem {
         let (columns, last) = self.stacked.split_at_mut(elements);
         copy_columns(columns, jacobian);
         last.copy_from_slice(residual);
-        products_and_norms(columns, last)
+        let unknowns = elements / self.rows;
+        let mut products = vec![0.0; 2 * unknowns];
+        products_and_norms(columns, last, &mut products, &mut Vec::new());
+        let norms = products.split_off(unknowns);
+        (products, norms)
     }
 
     /// ‖J p‖ for the Jacobian that was loaded and is not factored yet.

@@ -9,6 +9,7 @@
 
 use super::{Answer, Ask, Limits};
 use crate::linalg::Field;
+use crate::linalg::tall::vectorized;
 
 #[derive(Clone, Debug)]
 pub struct Tangent<T> {
@@ -93,40 +94,50 @@ impl<T: Field> Tangent<T> {
         if self.halley {
             return Ask::SecondDerivatives;
         }
-        if self.single {
-            self.advance(|value, derivative, _| value.over(derivative).to_single())
+        // The values are where the third number would be, which this step does not need.
+        let others = std::mem::take(answer.values);
+        let ask = if self.single {
+            self.advance(&others, |value, derivative, _| value.over(derivative).to_single())
         } else {
-            self.advance(|value, derivative, _| value.over(derivative))
-        }
+            self.advance(&others, |value, derivative, _| value.over(derivative))
+        };
+        *answer.values = others;
+        ask
     }
 
     fn tell_second_derivatives(&mut self, answer: Answer<T>) -> Ask {
         let half = T::of(0.5);
         let (newton_single, all_single) = (self.single, self.single && answer.single);
         let round = |number: T, single| if single { number.to_single() } else { number };
-        let second_derivatives = &*answer.values;
-        self.advance(|value, derivative, i| {
+        self.advance(answer.values, |value, derivative, second_derivative| {
             let step = round(value.over(derivative), newton_single);
-            let product = round(half * step * second_derivatives[i], all_single);
+            let product = round(half * step * second_derivative, all_single);
             let correction = round(product.over(derivative), all_single);
             round(step.over(round(T::one() - correction, all_single)), all_single)
         })
     }
 
-    /// Takes the steps, given by value, derivative and element.
-    fn advance(&mut self, step: impl Fn(T, T, usize) -> T) -> Ask {
-        let mut any_moving = false;
-        let answers = self.values.iter().zip(&self.derivatives);
-        let states = self.points.iter_mut().zip(self.sloped.iter_mut().zip(&mut self.failing));
-        for (i, ((point, (sloped, failing)), (&value, &derivative))) in
-            states.zip(answers).enumerate()
-        {
-            *sloped = !derivative.is_zero();
-            let step = step(value, derivative, i);
-            *point = if *sloped { *point - step } else { *point };
-            *failing = if *sloped { self.limits.moving(step) } else { *failing };
-            any_moving |= *sloped && *failing;
-        }
+    /// Takes the steps, given by value, derivative and a third number of each element.
+    fn advance(&mut self, others: &[T], step: impl Fn(T, T, T) -> T) -> Ask {
+        let any_moving = vectorized(
+            #[inline(always)]
+            || {
+                let mut any_moving = false;
+                let answers = self.values.iter().zip(&self.derivatives).zip(others);
+                let flags = self.sloped.iter_mut().zip(&mut self.failing);
+                let states = self.points.iter_mut().zip(flags);
+                for ((point, (sloped, failing)), ((&value, &derivative), &other)) in
+                    states.zip(answers)
+                {
+                    let step = step(value, derivative, other);
+                    *sloped = !derivative.is_zero();
+                    *point = if *sloped { *point - step } else { *point };
+                    *failing = if *sloped { self.limits.moving(step) } else { *failing };
+                    any_moving |= *sloped & *failing;
+                }
+                any_moving
+            },
+        );
         self.iterations += 1;
         let more = any_moving && self.iterations < self.limits.iterations;
         if more { Ask::Values } else { Ask::Done }
