@@ -23,8 +23,12 @@
 mod arbitrary;
 pub mod broyden;
 pub mod differences;
+pub mod forward_differences;
+pub mod hybrid;
 pub mod lsqtr;
 pub mod newton;
+#[cfg(test)]
+mod recordings;
 
 use ndarray::ArrayView2;
 

@@ -3,14 +3,18 @@
 
 pub mod columns;
 mod field;
+pub mod givens;
+pub mod householder;
 pub mod lapack;
 pub mod lu;
 pub mod memory;
 pub mod norm;
 pub mod product_svd;
+pub mod scaled_norm;
 pub mod small;
 pub mod tall;
 pub mod threads;
+pub mod triangle;
 pub mod vector_units;
 
 pub use field::Field;

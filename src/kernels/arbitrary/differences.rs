@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Answers, Kernel, Told, answers, cases, cuts, drive, finite, number};
 use super::{saved_after, survive};
 use crate::kernels::differences::{ComplexStep, Distances, FiniteDifferences, Scheme};
+use crate::kernels::forward_differences::{Band, ForwardDifferences};
 
 /// A Jacobian in the making, and its shape, which those who load it know.
 #[derive(Deserialize, Serialize)]
@@ -49,7 +50,7 @@ macro_rules! kernels {
     )*};
 }
 
-kernels!(FiniteDifferences<f64>, ComplexStep<f64>);
+kernels!(FiniteDifferences<f64>, ComplexStep<f64>, ForwardDifferences);
 
 #[derive(Clone, Debug)]
 struct Setup {
@@ -57,15 +58,18 @@ struct Setup {
     start: Vec<f64>,
     chosen: Option<f64>,
     scheme: Scheme,
+    band: Option<Band>,
 }
 
 fn setups() -> impl Strategy<Value = Setup> {
     let unknowns = prop::collection::vec((finite(), finite()), 1..8);
     let scheme = select(vec![Scheme::TwoPoint, Scheme::ThreePoint]);
-    (unknowns, prop::option::weighted(0.3, number()), scheme).prop_map(
-        |(unknowns, chosen, scheme)| {
+    let band = (0..4usize, 0..4usize).prop_map(|(below, above)| Band { below, above });
+    let band = prop::option::weighted(0.5, band);
+    (unknowns, prop::option::weighted(0.3, number()), scheme, band).prop_map(
+        |(unknowns, chosen, scheme, band)| {
             let (point, start) = unknowns.into_iter().unzip();
-            Setup { point, start, chosen, scheme }
+            Setup { point, start, chosen, scheme, band }
         },
     )
 }
@@ -75,6 +79,13 @@ impl Setup {
         let residual: Vec<f64> = answers.residual(&self.point, answers.rows);
         let distances = Distances::from_start(&self.start, self.chosen);
         let jacobian = FiniteDifferences::new(self.scheme, &self.point, &residual, &distances);
+        InTheMaking { jacobian, unknowns: self.point.len(), equations: residual.len() }
+    }
+
+    fn forward_differences(&self, answers: &mut Answers) -> InTheMaking<ForwardDifferences> {
+        let residual: Vec<f64> = answers.residual(&self.point, answers.rows);
+        let mut jacobian = ForwardDifferences::new(self.chosen.unwrap_or(0.0), self.band);
+        jacobian.start(&self.point, &residual).unwrap();
         InTheMaking { jacobian, unknowns: self.point.len(), equations: residual.len() }
     }
 
@@ -92,6 +103,7 @@ proptest! {
     fn arbitrary_answers(setup in setups(), mut answers in answers()) {
         let unknowns = setup.point.len() as u64;
         drive(setup.differences(&mut answers), answers.clone(), 2 * unknowns);
+        drive(setup.forward_differences(&mut answers), answers.clone(), unknowns);
         drive(setup.complex_step(answers.rows), answers, unknowns);
     }
 
@@ -131,6 +143,10 @@ proptest! {
         let state = saved_after(one.differences(&mut answers), &mut answers, turns[0]);
         let donor = saved_after(other.differences(&mut answers), &mut answers, turns[1]);
         survive::<InTheMaking<FiniteDifferences<f64>>>(&state, &donor, &cuts, answers.clone());
+
+        let state = saved_after(one.forward_differences(&mut answers), &mut answers, turns[0]);
+        let donor = saved_after(other.forward_differences(&mut answers), &mut answers, turns[1]);
+        survive::<InTheMaking<ForwardDifferences>>(&state, &donor, &cuts, answers.clone());
 
         let state = saved_after(one.complex_step(answers.rows), &mut answers, turns[0]);
         let donor = saved_after(other.complex_step(3), &mut answers, turns[1]);

@@ -9,6 +9,7 @@
 mod answers;
 mod broyden;
 mod differences;
+mod hybrid;
 mod line_search;
 mod lsqtr;
 mod scalar;
