@@ -26,6 +26,7 @@ pub mod differences;
 pub mod forward_differences;
 pub mod hybrid;
 pub mod lsqtr;
+pub mod marquardt;
 pub mod newton;
 #[cfg(test)]
 mod recordings;

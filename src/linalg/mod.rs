@@ -2,6 +2,7 @@
 //! and where the LAPACK routines behind them come from.
 
 pub mod columns;
+pub mod damped;
 mod field;
 pub mod givens;
 pub mod householder;

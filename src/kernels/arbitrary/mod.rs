@@ -12,6 +12,7 @@ mod differences;
 mod hybrid;
 mod line_search;
 mod lsqtr;
+mod marquardt;
 mod scalar;
 mod surgery;
 mod system;

@@ -1,0 +1,142 @@
+//! Levenberg-Marquardt.
+
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::{Answers, Counts, Kernel, Told, answers, cases, cuts, drive, finite};
+use super::{number, saved_after, survive, tolerance};
+use crate::kernels::marquardt::solver::{Marquardt, Options};
+use crate::kernels::marquardt::termination::Tolerances;
+use crate::kernels::{Ask, Kernel as _, Tell};
+use crate::linalg::householder::Remainders;
+
+impl Kernel for Marquardt {
+    fn question(&self) -> String {
+        format!("{:?} {:?}", self.ask(), self.stop())
+    }
+
+    fn answer(&mut self, answers: &mut Answers) -> Option<Told> {
+        let rows = match self.residual().len() {
+            0 => answers.rows + self.point().len() - 1,
+            rows => rows,
+        };
+        match self.ask() {
+            Ask::Residual(x) => {
+                let residual = answers.residual(x, rows);
+                self.tell(Tell::Residual(&residual));
+                Some(Told::Residual)
+            }
+            Ask::Jacobian(x) => {
+                let jacobian = answers.jacobian(x, rows);
+                self.tell(Tell::Jacobian(jacobian.view()));
+                Some(Told::Jacobian)
+            }
+            Ask::Work { .. } => {
+                self.work();
+                Some(Told::Other)
+            }
+            Ask::Report => {
+                self.tell(Tell::Reported { stop: false });
+                Some(Told::Reported)
+            }
+            _ => None,
+        }
+    }
+
+    fn tell_unasked(&mut self, answers: &mut Answers) {
+        let rows = self.residual().len();
+        if !matches!(self.ask(), Ask::Residual(_)) {
+            self.tell(Tell::Residual(&answers.numbers(rows)));
+        }
+        if !matches!(self.ask(), Ask::Jacobian(_)) {
+            let jacobian = answers.jacobian(self.point(), rows.max(1));
+            self.tell(Tell::Jacobian(jacobian.view()));
+        }
+        if !matches!(self.ask(), Ask::Work { .. }) {
+            self.work();
+        }
+        if self.ask() != Ask::Report {
+            self.tell(Tell::Reported { stop: true });
+        }
+        if self.ask() == Ask::Done {
+            self.interrupt();
+        }
+        self.tell(Tell::SingularJacobian);
+    }
+
+    fn fits(&self) -> bool {
+        self.fits()
+    }
+
+    fn check(&self, counts: &Counts) {
+        if let Ask::Residual(x) | Ask::Jacobian(x) = self.ask() {
+            assert_eq!(x.len(), self.point().len());
+        }
+        let options = self.options();
+        let cost = options.evaluations_per_jacobian;
+        assert_eq!(self.evaluations(), counts.residuals + cost * counts.jacobians);
+        assert_eq!(self.jacobians(), counts.jacobians);
+        assert!(self.evaluations() <= options.tolerances.evaluations + cost + 2);
+        let reports = counts.reports..=counts.reports + 1;
+        assert!(reports.contains(&self.figures().iterations));
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Setup {
+    start: Vec<f64>,
+    options: Options,
+}
+
+fn setups() -> impl Strategy<Value = Setup> {
+    let start = prop::collection::vec(finite(), 1..13);
+    let scale = prop::option::weighted(0.3, prop::collection::vec(1e-3..1e3, 13));
+    let tolerances = (tolerance(), tolerance(), tolerance(), 0..40u64).prop_map(
+        |(reduction, radius, gradient, evaluations)| Tolerances {
+            reduction,
+            radius,
+            gradient,
+            evaluations,
+        },
+    );
+    let remainders = select(vec![Remainders::Exact, Remainders::AsInSciPy]);
+    let factor = prop_oneof![3 => 0.1..100.0, 1 => number()];
+    (start, tolerances, 0..5u64, factor, scale, remainders).prop_map(
+        |(start, tolerances, evaluations_per_jacobian, radius_factor, scale, remainders)| {
+            let scale = scale.map(|scale| scale[..start.len()].to_vec());
+            let options =
+                Options { tolerances, evaluations_per_jacobian, radius_factor, scale, remainders };
+            Setup { start, options }
+        },
+    )
+}
+
+impl Setup {
+    fn solver(&self) -> Marquardt {
+        let mut solver = Marquardt::new(self.options.clone());
+        solver.start(&self.start);
+        solver
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(300))]
+
+    #[test]
+    fn arbitrary_answers(setup in setups(), answers in answers()) {
+        // Each value is at most followed by a report, a Jacobian and two pieces of work.
+        drive(setup.solver(), answers, 6 * (setup.options.tolerances.evaluations + 1));
+    }
+
+    #[test]
+    fn arbitrary_state(
+        [one, other] in [setups(), setups()],
+        mut answers in answers(),
+        turns in [0..60usize, 0..60usize],
+        cuts in cuts(),
+    ) {
+        let state = saved_after(one.solver(), &mut answers, turns[0]);
+        let donor = saved_after(other.solver(), &mut answers, turns[1]);
+        survive::<Marquardt>(&state, &donor, &cuts, answers);
+    }
+}
