@@ -112,3 +112,52 @@ impl Damped {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::{Array1, Array2, array};
+
+    use crate::linalg::householder::Remainders;
+
+    /// The solution for a diagonal E, and AᵀA x + E²x − Aᵀb.
+    fn solve(a: &Array2<f64>, e: &[f64], b: &Array1<f64>) -> (Array1<f64>, Array1<f64>) {
+        let mut factors = Householder::default();
+        factors.size(a.nrows(), a.ncols()).unwrap();
+        factors.load(a.view());
+        factors.factor_with_pivots(Remainders::Exact);
+        let mut rotated = b.to_vec();
+        factors.multiply_by_transposed_q(&mut rotated);
+        factors.store_diagonal();
+        let stored = factors.entries().to_vec();
+        let mut damped = Damped::default();
+        damped.size(a.ncols()).unwrap();
+        let mut x = vec![0.0; a.ncols()];
+        damped.solve(&mut factors, e, &rotated, &mut x);
+        for j in 0..a.ncols() {
+            assert_eq!(factors.column(j)[..=j], stored[j * a.nrows()..][..=j]);
+        }
+        let x = Array1::from(x);
+        let damping: Array1<f64> = e.iter().zip(&x).map(|(e, x)| e * e * x).collect();
+        let gradient = a.t().dot(&(a.dot(&x) - b)) + damping;
+        (x, gradient)
+    }
+
+    #[test]
+    fn the_gradient_of_the_damped_sum_of_squares_vanishes() {
+        let a = array![[1.0, 5.0, 2.0], [3.0, -1.0, 0.0], [0.5, 0.0, 7.0], [2.0, 2.0, 2.0]];
+        let b = array![1.0, -2.0, 3.0, 4.0];
+        for e in [[0.5, 2.0, 1.0], [0.0, 3.0, 0.0], [1e-3, 1e3, 1.0]] {
+            let (x, gradient) = solve(&a, &e, &b);
+            assert!(gradient.iter().all(|error| error.abs() < 1e-12), "{e:?}: {x} {gradient}");
+        }
+    }
+
+    #[test]
+    fn what_nothing_decides_is_zero() {
+        let a = array![[1.0, 1.0], [2.0, 2.0]];
+        let (x, gradient) = solve(&a, &[0.0, 0.0], &array![1.0, 2.0]);
+        assert!(gradient.iter().all(|error| error.abs() < 1e-14), "{x} {gradient}");
+        assert!(x.iter().all(|x| x.is_finite()));
+    }
+}

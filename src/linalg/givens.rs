@@ -141,3 +141,37 @@ pub fn update_triangle(triangle: &mut [f64], u: &[f64], v: &mut [f64], spike: &m
     }
     triangle[column_at(last)] = spike[last];
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rotation_eliminates_what_it_is_for() {
+        for (kept, entry) in [(3.0, 4.0), (-4.0, 3.0), (0.0, 2.0), (1e300, -1e300), (1e-9, 5.0)] {
+            let (length, zero) = Rotation::eliminating(kept, entry).apply(kept, entry);
+            let norm = f64::hypot(kept, entry);
+            assert!((length.abs() / norm - 1.0).abs() < 1e-15);
+            assert!(zero.abs() <= 1e-15 * norm);
+        }
+    }
+
+    #[test]
+    fn a_code_gives_the_rotation_back_but_for_its_sign() {
+        for (kept, entry) in [(3.0, 4.0), (-4.0, 3.0), (4.0, -3.0), (0.0, 2.0), (-1e-9, 5.0)] {
+            let rotation = Rotation::eliminating(kept, entry);
+            let again = Rotation::of_code(rotation.code(kept, entry));
+            let sign = f64::signum(rotation.cosine * again.cosine + rotation.sine * again.sine);
+            assert!((rotation.cosine - sign * again.cosine).abs() < 1e-15);
+            assert!((rotation.sine - sign * again.sine).abs() < 1e-15);
+        }
+    }
+
+    #[test]
+    fn the_inverse_undoes_a_rotation() {
+        let rotation = Rotation::eliminating(3.0, 4.0);
+        let (a, b) = rotation.apply(1.0, 2.0);
+        let (a, b) = rotation.inverse().apply(a, b);
+        assert!((a - 1.0).abs() < 1e-15 && (b - 2.0).abs() < 1e-15);
+    }
+}

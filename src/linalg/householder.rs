@@ -321,3 +321,81 @@ fn products(vectors: [&[f64]; 4], u: &[f64]) -> [f64; 4] {
 pub fn product(u: &[f64], v: &[f64]) -> f64 {
     u.iter().zip(v).fold(0.0, |sum, (u, v)| sum + u * v)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::{Array2, ShapeBuilder, s};
+
+    /// Numbers without a pattern.
+    fn matrix(rows: usize, columns: usize) -> Array2<f64> {
+        Array2::from_shape_fn((rows, columns), |(i, j)| ((7 * i + 13 * j * j + 3) as f64).sin())
+    }
+
+    fn factors(matrix: &Array2<f64>, factor: impl Fn(&mut Householder)) -> Householder {
+        let mut factors = Householder::default();
+        factors.size(matrix.nrows(), matrix.ncols()).unwrap();
+        factors.load(matrix.view());
+        factor(&mut factors);
+        assert!(factors.fits(matrix.nrows(), matrix.ncols()));
+        factors
+    }
+
+    /// R, with zeros below it down to the last row.
+    fn r(factors: &Householder) -> Array2<f64> {
+        let mut r = Array2::zeros(factors.shape());
+        for (j, &diagonal) in factors.diagonal().iter().enumerate() {
+            for i in 0..j {
+                r[(i, j)] = factors.column(j)[i];
+            }
+            r[(j, j)] = diagonal;
+        }
+        r
+    }
+
+    fn assert_close(a: &Array2<f64>, b: &Array2<f64>) {
+        assert!((a - b).iter().all(|error| error.abs() < 1e-13), "{a} {b}");
+    }
+
+    #[test]
+    fn the_factors_of_a_square_matrix_have_it_as_their_product() {
+        for order in [1, 2, 5, 9] {
+            let matrix = matrix(order, order);
+            let mut factors = factors(&matrix, Householder::factor);
+            let r = r(&factors);
+            factors.form_q(&mut vec![0.0; order]);
+            let q = Array2::from_shape_vec((order, order).f(), factors.entries().to_vec()).unwrap();
+            assert_close(&q.t().dot(&q), &Array2::eye(order));
+            assert_close(&q.dot(&r), &matrix);
+        }
+    }
+
+    #[test]
+    fn pivots_bring_the_largest_remainders_to_the_front() {
+        for (rows, columns) in [(1, 1), (6, 3), (9, 9)] {
+            let matrix = matrix(rows, columns);
+            let factors = factors(&matrix, |f| f.factor_with_pivots(Remainders::Exact));
+            let r = r(&factors);
+            assert!(factors.diagonal().windows(2).all(|pair| pair[0].abs() >= pair[1].abs()));
+            for (j, &column) in factors.permutation().iter().enumerate() {
+                let mut rotated = matrix.column(column as usize).to_vec();
+                factors.multiply_by_transposed_q(&mut rotated);
+                let rotated = Array2::from_shape_vec((rows, 1), rotated).unwrap();
+                assert_close(&rotated, &r.slice(s![.., j..=j]).to_owned());
+            }
+        }
+    }
+
+    /// Columns that depend on the first but for a part that is only in one of them.
+    #[test]
+    fn what_is_left_of_a_column_is_measured_without_the_next_one() {
+        let mut matrix = Array2::from_shape_fn((5, 4), |(i, j)| ((i + 1) * (j + 1)) as f64);
+        matrix[(4, 2)] += 1e-3;
+        let pivots = |remainders| factors(&matrix, |f| f.factor_with_pivots(remainders));
+        let exact = pivots(Remainders::Exact);
+        assert_eq!(exact.permutation()[..2], [3, 2]);
+        assert!(exact.diagonal()[2].abs() < 1e-14);
+        let as_in_scipy = pivots(Remainders::AsInSciPy);
+        assert_ne!(as_in_scipy.permutation(), exact.permutation());
+    }
+}

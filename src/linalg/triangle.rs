@@ -95,3 +95,64 @@ impl Triangle {
 fn entry_count(order: usize) -> Option<usize> {
     Some(order.checked_mul(order.checked_add(1)?)? / 2)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::{Array2, ShapeBuilder, array};
+
+    use crate::linalg::givens::Sequences;
+
+    fn triangle(entries: &[f64], order: usize) -> Triangle {
+        Triangle { order, entries: entries.to_vec() }
+    }
+
+    fn full(triangle: &Triangle) -> Array2<f64> {
+        let entry = |(i, j): (usize, usize)| if j < i { 0.0 } else { triangle.row(i)[j - i] };
+        Array2::from_shape_fn((triangle.order, triangle.order), entry)
+    }
+
+    #[test]
+    fn products_and_solutions() {
+        let r = triangle(&[2.0, 1.0, -1.0, 4.0, 3.0, 8.0], 3);
+        assert_eq!(full(&r), array![[2.0, 1.0, -1.0], [0.0, 4.0, 3.0], [0.0, 0.0, 8.0]]);
+        let (mut image, mut solution) = ([0.0; 3], [0.0; 3]);
+        r.multiply(&[1.0, 2.0, 3.0], &mut image);
+        assert_eq!(image, [1.0, 17.0, 24.0]);
+        r.solve(&image, &mut solution);
+        assert_eq!(solution, [1.0, 2.0, 3.0]);
+        r.multiply_transposed(&[1.0, 2.0, 3.0], &mut image);
+        assert_eq!(image, [2.0, 9.0, 29.0]);
+    }
+
+    #[test]
+    fn a_zero_pivot_is_negligible_beside_its_column() {
+        let mut solution = [0.0; 2];
+        triangle(&[2.0, 4.0, 0.0], 2).solve(&[0.0, 1.0], &mut solution);
+        assert_eq!(solution[1], 1.0 / (4.0 * f64::EPSILON));
+        triangle(&[0.0], 1).solve(&[1.0], &mut solution[..1]);
+        assert_eq!(solution[0], 1.0 / f64::EPSILON);
+    }
+
+    #[test]
+    fn an_update_keeps_the_product_of_the_factors() {
+        for order in [1, 2, 5] {
+            let number = |k: usize| ((5 * k + 2) as f64).sin();
+            let mut r = Triangle::default();
+            r.size(order).unwrap();
+            r.entries.iter_mut().enumerate().for_each(|(k, entry)| *entry = number(k));
+            let u: Vec<f64> = (0..order).map(|k| number(k + 40)).collect();
+            let mut v: Vec<f64> = (0..order).map(|k| number(k + 80)).collect();
+            let column = |v: &[f64]| Array2::from_shape_vec((order, 1), v.to_vec()).unwrap();
+            let changed = full(&r) + column(&v).dot(&column(&u).t());
+
+            let mut spike = vec![0.0; order];
+            r.update(&u, &mut v, &mut spike);
+            let mut q = Array2::<f64>::eye(order).into_raw_vec_and_offset().0;
+            Sequences { first: &v, second: &spike }.multiply_from_right(&mut q, order);
+            let q = Array2::from_shape_vec((order, order).f(), q).unwrap();
+            let error = q.dot(&full(&r)) - changed;
+            assert!(error.iter().all(|error| error.abs() < 1e-14), "{error}");
+        }
+    }
+}

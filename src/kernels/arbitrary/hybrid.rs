@@ -2,60 +2,22 @@
 
 use proptest::prelude::*;
 
-use super::{Answers, Counts, Kernel, Told, answers, cases, cuts, drive, finite};
-use super::{number, saved_after, survive, tolerance};
+use super::{Answers, Counts, Kernel, Told, answer, answers, cases, cuts, drive, finite};
+use super::{number, saved_after, survive, tell_unasked, tolerance};
 use crate::kernels::hybrid::solver::{Hybrid, Options};
-use crate::kernels::{Ask, Kernel as _, Tell};
+use crate::kernels::{Ask, Kernel as _};
 
 impl Kernel for Hybrid {
     fn question(&self) -> String {
-        format!("{:?} {:?}", self.ask(), self.stop())
+        format!("{:?}", self.ask())
     }
 
     fn answer(&mut self, answers: &mut Answers) -> Option<Told> {
-        let unknowns = self.point().len();
-        match self.ask() {
-            Ask::Residual(x) => {
-                let residual = answers.residual(x, unknowns);
-                self.tell(Tell::Residual(&residual));
-                Some(Told::Residual)
-            }
-            Ask::Jacobian(x) => {
-                let jacobian = answers.jacobian(x, unknowns);
-                self.tell(Tell::Jacobian(jacobian.view()));
-                Some(Told::Jacobian)
-            }
-            Ask::Work { .. } => {
-                self.work();
-                Some(Told::Other)
-            }
-            Ask::Report => {
-                self.tell(Tell::Reported { stop: false });
-                Some(Told::Reported)
-            }
-            _ => None,
-        }
+        answer(self, answers)
     }
 
     fn tell_unasked(&mut self, answers: &mut Answers) {
-        let unknowns = self.point().len();
-        if !matches!(self.ask(), Ask::Residual(_)) {
-            self.tell(Tell::Residual(&answers.numbers(unknowns)));
-        }
-        if !matches!(self.ask(), Ask::Jacobian(_)) {
-            let jacobian = answers.jacobian(&answers.clone().numbers(unknowns), unknowns);
-            self.tell(Tell::Jacobian(jacobian.view()));
-        }
-        if !matches!(self.ask(), Ask::Work { .. }) {
-            self.work();
-        }
-        if self.ask() != Ask::Report {
-            self.tell(Tell::Reported { stop: true });
-        }
-        if self.ask() == Ask::Done {
-            self.interrupt();
-        }
-        self.tell(Tell::SingularJacobian);
+        tell_unasked(self, answers);
     }
 
     fn fits(&self) -> bool {

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{Answers, Counts, Kernel, Told, answers, cases, cuts, drive, finite};
-use super::{number, saved_after, survive, tolerance};
+use super::{Answers, Counts, Kernel, Told, answer, answers, cases, cuts, drive, finite};
+use super::{number, saved_after, survive, tell_unasked, tolerance};
 use crate::kernels::marquardt::solver::{Marquardt, Options};
 use crate::kernels::marquardt::termination::Tolerances;
 use crate::kernels::{Ask, Kernel as _, Tell};
@@ -12,56 +12,22 @@ use crate::linalg::householder::Remainders;
 
 impl Kernel for Marquardt {
     fn question(&self) -> String {
-        format!("{:?} {:?}", self.ask(), self.stop())
+        format!("{:?}", self.ask())
     }
 
     fn answer(&mut self, answers: &mut Answers) -> Option<Told> {
-        let rows = match self.residual().len() {
-            0 => answers.rows + self.point().len() - 1,
-            rows => rows,
-        };
-        match self.ask() {
-            Ask::Residual(x) => {
-                let residual = answers.residual(x, rows);
+        match (self.ask(), self.residual()) {
+            (Ask::Residual(x), []) => {
+                let residual = answers.residual(x, x.len() - 1 + answers.rows);
                 self.tell(Tell::Residual(&residual));
                 Some(Told::Residual)
             }
-            Ask::Jacobian(x) => {
-                let jacobian = answers.jacobian(x, rows);
-                self.tell(Tell::Jacobian(jacobian.view()));
-                Some(Told::Jacobian)
-            }
-            Ask::Work { .. } => {
-                self.work();
-                Some(Told::Other)
-            }
-            Ask::Report => {
-                self.tell(Tell::Reported { stop: false });
-                Some(Told::Reported)
-            }
-            _ => None,
+            _ => answer(self, answers),
         }
     }
 
     fn tell_unasked(&mut self, answers: &mut Answers) {
-        let rows = self.residual().len();
-        if !matches!(self.ask(), Ask::Residual(_)) {
-            self.tell(Tell::Residual(&answers.numbers(rows)));
-        }
-        if !matches!(self.ask(), Ask::Jacobian(_)) {
-            let jacobian = answers.jacobian(self.point(), rows.max(1));
-            self.tell(Tell::Jacobian(jacobian.view()));
-        }
-        if !matches!(self.ask(), Ask::Work { .. }) {
-            self.work();
-        }
-        if self.ask() != Ask::Report {
-            self.tell(Tell::Reported { stop: true });
-        }
-        if self.ask() == Ask::Done {
-            self.interrupt();
-        }
-        self.tell(Tell::SingularJacobian);
+        tell_unasked(self, answers);
     }
 
     fn fits(&self) -> bool {
