@@ -155,9 +155,9 @@ mod tests {
 
     #[test]
     fn what_nothing_decides_is_zero() {
-        let a = array![[1.0, 1.0], [2.0, 2.0]];
-        let (x, gradient) = solve(&a, &[0.0, 0.0], &array![1.0, 2.0]);
-        assert!(gradient.iter().all(|error| error.abs() < 1e-14), "{x} {gradient}");
-        assert!(x.iter().all(|x| x.is_finite()));
+        let a = array![[0.0, 1.0], [0.0, 2.0]];
+        let (x, gradient) = solve(&a, &[0.0, 0.0], &array![1.0, 0.0]);
+        assert!(gradient.iter().all(|error| error.abs() < 1e-15), "{x} {gradient}");
+        assert_eq!(x[0], 0.0);
     }
 }

@@ -62,9 +62,9 @@ impl Rotation {
     }
 }
 
-/// 1 / sqrt(1 + t²), where no square overflows for |t| ≤ 1.
+/// 1 / sqrt(1 + t²) for |t| ≤ 1
 fn hypotenuse_inverse(t: f64) -> f64 {
-    0.5 / (0.25 + 0.25 * (t * t)).sqrt()
+    1.0 / (1.0 + t * t).sqrt()
 }
 
 /// The product of two sequences of rotations in the planes (j, n), by their codes: the first in

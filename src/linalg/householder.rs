@@ -65,6 +65,7 @@ impl Householder {
             size(vector, columns)?;
         }
         size(&mut self.permutation, columns)?;
+        self.permutation.fill(0);
         u32::try_from(columns).map_or(Err(OutOfMemory), |_| Ok(()))
     }
 

@@ -86,6 +86,10 @@ fn a_solve_of_another_size_starts_afresh() {
         assert_eq!(kernel.factors().entries(), fresh.factors().entries());
         assert!(kernel.fits());
     }
+    kernel.start(&[1.0, 2.0]);
+    assert!(kernel.fits());
+    kernel.tell(Tell::Residual(&[1.0, 2.0]));
+    assert!(kernel.fits());
 }
 
 #[test]
