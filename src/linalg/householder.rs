@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::columns::copy_columns;
 use super::memory::{OutOfMemory, size};
+use super::panel::{Panel, WIDTH};
 use super::scaled_norm::{scaled_norm, scaled_norm_of};
 use crate::saved;
 
@@ -54,6 +55,8 @@ pub struct Householder {
     /// Which column of the matrix is where.
     #[serde(with = "saved::vector")]
     pub(super) permutation: Vec<u32>,
+    #[serde(skip)]
+    panel: Panel,
 }
 
 impl Householder {
@@ -99,10 +102,17 @@ impl Householder {
         2.0 * columns * columns * (rows - columns / 3.0)
     }
 
+    /// Some columns at a time are given all reflections of the columns before them, and reduced.
     pub fn factor(&mut self) {
         self.begin();
-        for j in 0..self.columns {
-            self.reduce(j);
+        for first in (0..self.columns).step_by(WIDTH) {
+            let end = self.end_of_block(first);
+            let (before, block) = self.entries[..end * self.rows].split_at_mut(first * self.rows);
+            let reflections = reflections(before, self.rows);
+            reflect_block(&mut self.panel, block, self.rows, reflections);
+            for j in first..end {
+                self.reduce(j, end);
+            }
         }
     }
 
@@ -113,7 +123,7 @@ impl Householder {
             if j == 0 {
                 self.keep_first_row();
             }
-            if self.reduce(j) {
+            if self.reduce(j, self.columns) {
                 self.reduce_norms_after(j, remainders);
             }
         }
@@ -168,16 +178,24 @@ impl Householder {
         for (j, column) in self.entries.chunks_exact_mut(order).enumerate() {
             column[..j].fill(0.0);
         }
-        for k in (0..order).rev() {
-            let reflection = &mut work[k..];
-            let remaining = &mut self.entries[k * order..];
-            reflection.copy_from_slice(&remaining[k..order]);
-            remaining[k..order].fill(0.0);
-            remaining[k] = 1.0;
-            if reflection[0] != 0.0 {
+        for first in (0..order).step_by(WIDTH).rev() {
+            let end = self.end_of_block(first);
+            let (before, block) = self.entries[..end * order].split_at_mut(first * order);
+            for k in (first..end).rev() {
+                let reflection = &mut work[k..];
+                let remaining = &mut block[(k - first) * order..];
+                reflection.copy_from_slice(&remaining[k..order]);
+                remaining[k..order].fill(0.0);
+                remaining[k] = 1.0;
                 reflect_columns(reflection, remaining, order);
             }
+            let reflections = reflections(before, order).rev();
+            reflect_block(&mut self.panel, block, order, reflections);
         }
+    }
+
+    fn end_of_block(&self, first: usize) -> usize {
+        self.columns.min(first + WIDTH)
     }
 
     fn begin(&mut self) {
@@ -212,9 +230,11 @@ impl Householder {
         }
     }
 
-    /// Reduces column j to a multiple of a unit vector. Whether there was anything to reduce.
-    fn reduce(&mut self, j: usize) -> bool {
-        let (before, after) = self.entries.split_at_mut((j + 1) * self.rows);
+    /// Reduces column j to a multiple of a unit vector, and gives the columns up to `end` the
+    /// reflection. Whether there was anything to reduce.
+    fn reduce(&mut self, j: usize, end: usize) -> bool {
+        let entries = &mut self.entries[..end * self.rows];
+        let (before, after) = entries.split_at_mut((j + 1) * self.rows);
         let reflection = &mut before[j * self.rows + j..];
         let mut norm = scaled_norm(reflection);
         if norm != 0.0 {
@@ -268,8 +288,31 @@ fn reflect(u: &[f64], v: &mut [f64]) {
     }
 }
 
-/// v ← v − (uᵀv / u₀) u for the last rows v of each of these columns, where u₀ is not zero.
+/// The reflections that are stored in columns of so many rows, and the first row each acts on.
+fn reflections(columns: &[f64], rows: usize) -> impl DoubleEndedIterator<Item = (usize, &[f64])> {
+    columns.chunks_exact(rows).enumerate().map(|(j, column)| (j, &column[j..]))
+}
+
+/// Applies many reflections to a few columns.
+fn reflect_block<'a>(
+    panel: &mut Panel,
+    block: &mut [f64],
+    rows: usize,
+    reflections: impl Iterator<Item = (usize, &'a [f64])>,
+) {
+    if block.len() == WIDTH * rows && panel.size(rows).is_ok() {
+        return panel.reflect(block, reflections);
+    }
+    for (_, u) in reflections {
+        reflect_columns(u, block, rows);
+    }
+}
+
+/// v ← v − (uᵀv / u₀) u for the last rows v of each of these columns, unless u₀ is zero.
 fn reflect_columns(u: &[f64], columns: &mut [f64], rows: usize) {
+    if u[0] == 0.0 {
+        return;
+    }
     let reflect = |column: &mut [f64], product: f64| {
         let multiple = product / u[0];
         for (v, u) in column.iter_mut().zip(u) {

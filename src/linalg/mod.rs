@@ -10,6 +10,7 @@ pub mod lapack;
 pub mod lu;
 pub mod memory;
 pub mod norm;
+pub mod panel;
 pub mod product_svd;
 pub mod scaled_norm;
 pub mod small;

@@ -92,8 +92,8 @@ impl Multiplier {
             length = self.measure(scale, step);
             let last_excess = excess;
             excess = length - radius;
-            let hopeless = lower == 0.0 && excess <= last_excess && last_excess < 0.0;
-            if excess.abs() <= TOLERANCE * radius || hopeless || trial == TRIALS {
+            let stays_short = lower == 0.0 && excess <= last_excess && last_excess < 0.0;
+            if excess.abs() <= TOLERANCE * radius || stays_short || trial == TRIALS {
                 return;
             }
             self.direct(factors, scale, length);
