@@ -7,8 +7,10 @@
 //!     Im F(x + i hⱼeⱼ) / hⱼ                     complex step, error O(h²), no cancellation
 //!
 //! with |hⱼ| = r max(|xⱼ|, tⱼ), where tⱼ is a size that is typical of xⱼ, or r |xⱼ| (r where xⱼ = 0)
-//! for an r that the user chose. A quotient divides by the distance between the points as rounded,
-//! not by the h that was meant. Where bounds are in the way, h changes its sign, shrinks to the room
+//! for an r that the user chose. Otherwise r balances truncation with the relative error ε of F: it
+//! is √ε for two points, ∛ε for three. That error is the rounding of the numbers that F computes
+//! in, which may be coarser than those of x (`noise`). A quotient divides by the distance between
+//! the points as rounded, not by the h that was meant. Where bounds are in the way, h changes its sign, shrinks to the room
 //! there is, and three points lie on one side,
 //!
 //!     (−3F(x) + 4F(x + hⱼeⱼ) − F(x + 2hⱼeⱼ)) / 2hⱼ.
@@ -21,6 +23,7 @@ use ndarray::{Array2, ShapeBuilder};
 use ndarray_linalg::c64;
 use serde::{Deserialize, Serialize};
 
+use super::noise::differ_by_coarse_steps;
 use crate::linalg::Field;
 use crate::saved;
 
@@ -32,6 +35,8 @@ pub struct Distances {
     typical: Vec<f64>,
     /// The relative distance of the user's choice.
     chosen: Option<f64>,
+    /// The relative error of F.
+    precision: f64,
 }
 
 impl Distances {
@@ -42,7 +47,42 @@ impl Distances {
             0.0 => 1.0,
             size => size.min(1.0),
         });
-        Distances { typical: typical.collect(), chosen }
+        Distances { typical: typical.collect(), chosen, precision: T::EPSILON }
+    }
+
+    /// The relative error of F.
+    pub fn precision(&self) -> f64 {
+        self.precision
+    }
+
+    /// F is found to compute with this relative error, if that is more than what was known.
+    pub fn coarsen(&mut self, precision: f64) {
+        self.precision = self.precision.max(precision);
+    }
+
+    /// Whether the user has chosen the distance.
+    pub fn are_chosen(&self) -> bool {
+        self.chosen.is_some()
+    }
+
+    /// Whether the user has chosen a distance that is lost in the error of F.
+    pub fn choice_is_lost(&self, scheme: Scheme) -> bool {
+        self.chosen.is_some_and(|chosen| chosen < 0.1 * scheme.balanced(self.precision))
+    }
+
+    /// The user's choice shows nothing.
+    pub fn forget_choice(&mut self) {
+        self.chosen = None;
+    }
+
+    /// A size that is typical of component j.
+    pub fn typical(&self, j: usize) -> f64 {
+        self.typical[j]
+    }
+
+    /// How far to go in relation to the size of x.
+    pub fn relative(&self, scheme: Scheme) -> f64 {
+        self.chosen.unwrap_or(scheme.balanced(self.precision))
     }
 
     /// Whether the parts have the sizes that go together; those of saved state may not.
@@ -51,20 +91,21 @@ impl Distances {
     }
 
     /// |hⱼ| for every component, where `usual` balances truncation and rounding.
-    fn lengths<T: Field>(&self, point: &[T], usual: f64) -> Vec<f64> {
+    pub fn lengths<T: Field>(&self, point: &[T], usual: f64) -> Vec<f64> {
         let sizes = point.iter().map(|x| x.size()).zip(&self.typical);
         let length = |(size, &typical): (f64, &f64)| match self.chosen {
             Some(relative) if size == 0.0 => relative,
             Some(relative) => relative * size,
             None => usual * size.max(typical),
         };
-        // A length that is lost in the subnormal numbers would divide by zero.
-        let shortest = if T::EPSILON < 1e-10 { f64::MIN_POSITIVE } else { SHORTEST_SINGLE };
-        sizes.map(|pair| length(pair).max(shortest)).collect()
+        sizes.map(|pair| length(pair).max(shortest::<T>())).collect()
     }
 }
 
-const SHORTEST_SINGLE: f64 = f32::MIN_POSITIVE as f64;
+/// A length that is lost in the subnormal numbers would divide by zero.
+pub fn shortest<T: Field>() -> f64 {
+    if T::EPSILON < 1e-10 { f64::MIN_POSITIVE } else { f32::MIN_POSITIVE.into() }
+}
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Scheme {
@@ -72,6 +113,16 @@ pub enum Scheme {
     TwoPoint,
     /// (F(x + h) − F(x − h)) / 2h, with positive h.
     ThreePoint,
+}
+
+impl Scheme {
+    /// The relative distance that balances truncation with a relative error of F.
+    pub fn balanced(self, precision: f64) -> f64 {
+        match self {
+            Scheme::TwoPoint => precision.sqrt(),
+            Scheme::ThreePoint => precision.cbrt(),
+        }
+    }
 }
 
 /// A finite-difference Jacobian in the making: asks for F at one displaced point after another.
@@ -92,18 +143,36 @@ pub struct FiniteDifferences<T: Field> {
     #[serde(with = "saved::vector")]
     lengths: Vec<f64>,
     column: usize,
+    /// The columns that are not wanted, and stay zero.
+    skipped: Vec<bool>,
+    /// Whether F has moved, and then only by steps that are coarse for double precision.
+    grid: Grid,
     #[serde(with = "saved::matrix")]
     jacobian: Array2<T>,
+}
+
+/// What the differences of F have been like so far.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+enum Grid {
+    Unseen,
+    Coarse,
+    Fine,
 }
 
 impl<T: Field> FiniteDifferences<T> {
     /// `residual` is F(x); three points use only its length.
     pub fn new(scheme: Scheme, point: &[T], residual: &[T], distances: &Distances) -> Self {
-        let usual = match scheme {
-            Scheme::TwoPoint => T::EPSILON.sqrt(),
-            Scheme::ThreePoint => T::EPSILON.cbrt(),
-        };
-        let mut lengths = distances.lengths(point, usual);
+        let lengths = distances.lengths(point, scheme.balanced(distances.precision));
+        Self::with_lengths(scheme, point, residual, lengths)
+    }
+
+    /// The same with these |hⱼ|.
+    pub fn with_lengths(
+        scheme: Scheme,
+        point: &[T],
+        residual: &[T],
+        mut lengths: Vec<f64>,
+    ) -> Self {
         if scheme == Scheme::TwoPoint {
             for (length, x) in lengths.iter_mut().zip(point) {
                 *length = if x.re() < T::real(0.0) { -*length } else { *length };
@@ -118,10 +187,20 @@ impl<T: Field> FiniteDifferences<T> {
             displaced: point.to_vec(),
             lengths,
             column: 0,
+            skipped: vec![false; point.len()],
+            grid: Grid::Unseen,
             jacobian: Array2::zeros((residual.len(), point.len()).f()),
         };
         differences.displace();
         differences
+    }
+
+    /// Leaves the other columns zero, without asking for anything.
+    pub fn only(mut self, wanted: &[bool]) -> Self {
+        self.skipped = wanted.iter().map(|wanted| !wanted).collect();
+        self.displaced = self.point.clone();
+        self.displace();
+        self
     }
 
     /// Keeps all points within bounds for the real parts, which the point itself is within.
@@ -166,6 +245,9 @@ impl<T: Field> FiniteDifferences<T> {
         let x = self.point[self.column];
         let length = T::of(self.lengths[self.column]);
         let one_sided = self.one_sided[self.column];
+        if self.forward.is_none() || self.third_next {
+            self.look_at_grid(value, length);
+        }
         match &mut self.forward {
             None => self.finish_column((x + length) - x, |i, f| value[i] - f),
             Some(forward) if !self.third_next => {
@@ -189,12 +271,25 @@ impl<T: Field> FiniteDifferences<T> {
         }
     }
 
+    /// Whether there are differences other than zero, and all of them are such as a function gives
+    /// that computes in less than double precision.
+    pub fn are_coarse(&self) -> bool {
+        self.grid == Grid::Coarse
+    }
+
+    /// Whether there is a way to go for component j; there is none between equal bounds.
+    pub fn has_room(&self, j: usize) -> bool {
+        let x = self.point[j];
+        x + T::of(self.lengths[j]) != x
+    }
+
     /// Whether the parts have the sizes that go together; those of saved state may not.
     pub fn fits(&self, unknowns: usize, equations: usize) -> bool {
         let forward = self.forward.as_ref().map_or(equations, Vec::len);
         [&self.point, &self.displaced].iter().all(|vector| vector.len() == unknowns)
             && self.lengths.len() == unknowns
             && self.one_sided.len() == unknowns
+            && self.skipped.len() == unknowns
             && self.residual.len() == equations
             && (forward == equations || !self.third_next)
             && (self.forward.is_some() || !self.third_next)
@@ -218,7 +313,23 @@ impl<T: Field> FiniteDifferences<T> {
         self.displace();
     }
 
+    fn look_at_grid(&mut self, value: &[T], length: T) {
+        if self.grid == Grid::Fine {
+            return;
+        }
+        let before = self.forward.as_ref().unwrap_or(&self.residual);
+        let x = self.point[self.column];
+        match differ_by_coarse_steps(before, value, x, (x + length) - x) {
+            None => {}
+            Some(true) => self.grid = Grid::Coarse,
+            Some(false) => self.grid = Grid::Fine,
+        }
+    }
+
     fn displace(&mut self) {
+        while self.skipped.get(self.column) == Some(&true) {
+            self.column += 1;
+        }
         if let Some(&length) = self.lengths.get(self.column) {
             let length = match (self.third_next, self.one_sided[self.column]) {
                 (false, _) => length,

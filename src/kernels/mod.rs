@@ -19,6 +19,7 @@
 //! `start` gives the work space its size. A kernel that has solved a problem of the same size
 //! allocates nothing from then on until it is done.
 
+pub mod approximation;
 #[cfg(test)]
 mod arbitrary;
 pub mod broyden;
@@ -155,3 +156,4 @@ pub trait Kernel {
 
     fn figures(&self) -> Figures;
 }
+pub mod noise;

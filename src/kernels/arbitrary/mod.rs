@@ -7,6 +7,7 @@
 //! `PROPTEST_CASES=100000` makes each test run so many cases instead of its usual few.
 
 mod answers;
+mod approximation;
 mod broyden;
 mod differences;
 mod hybrid;
