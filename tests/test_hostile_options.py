@@ -179,6 +179,7 @@ LEAST_SQUARES_OPTIONS = {
     "tr_increase_ratio": tolerances,
     "tr_decrease_ratio": tolerances,
     "tr_method": sensible("qr", "svd", "cho"),
+    "diff_step": tolerances,
     "nonsense": anything,
 }
 LEAST_SQUARES = {

@@ -188,12 +188,14 @@ class TestRefusals:
         self.expect_refusal(solver, lambda saved: saved.update(jacobian=None))
 
     @pytest.mark.parametrize("solver_class", [raphson.NewtonSystem, raphson.LeastSquares])
-    def test_an_approximation_by_no_rule(self, solver_class):
+    def test_an_approximation_by_another_rule(self, solver_class):
         solver = solver_class([1.0, 2.0], jac="3-point")
         solver.tell(np.cos(solver.ask().x))
-        self.expect_refusal(
-            solver, lambda saved: saved["state"]["jacobian_source"].update(rule=None)
-        )
+
+        def change(saved):
+            saved["state"]["jacobian_source"]["approximator"]["rule"] = "ComplexStep"
+
+        self.expect_refusal(solver, change)
 
     @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
     @given(data=st.data())

@@ -29,6 +29,7 @@ pub mod hybrid;
 pub mod lsqtr;
 pub mod marquardt;
 pub mod newton;
+pub mod noise;
 #[cfg(test)]
 mod recordings;
 
@@ -156,4 +157,3 @@ pub trait Kernel {
 
     fn figures(&self) -> Figures;
 }
-pub mod noise;

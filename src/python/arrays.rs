@@ -117,6 +117,29 @@ pub fn read<T: Entry>(object: &Bound<'_, PyAny>, name: &str, into: &mut Vec<T>) 
     Ok(IxDyn(array.shape()))
 }
 
+/// The relative rounding error of the numbers in an array, or in a list of NumPy's numbers; None
+/// where they are those of double precision, or of no type that says so.
+pub fn precision(object: &Bound<'_, PyAny>) -> Option<f64> {
+    let py = object.py();
+    let first = match object.cast_exact::<PyList>() {
+        Ok(list) => list.get_item(0).ok()?,
+        Err(_) => match object.cast_exact::<PyTuple>() {
+            Ok(tuple) => tuple.get_item(0).ok()?,
+            Err(_) => object.clone(),
+        },
+    };
+    if first.is_exact_instance_of::<PyFloat>() {
+        return None;
+    }
+    let dtype = first.getattr_opt(intern!(py, "dtype")).ok()??;
+    let name = dtype.getattr_opt(intern!(py, "name")).ok()??;
+    match &*name.str().ok()?.to_string_lossy() {
+        "float32" | "complex64" => Some(f32::EPSILON.into()),
+        "float16" => Some(2f64.powi(-10)),
+        _ => None,
+    }
+}
+
 fn shape_of(object: &Bound<'_, PyAny>, name: &str) -> PyResult<IxDyn> {
     let array = object.cast::<PyUntypedArray>()?;
     expect_few_dimensions(array, name)?;

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyMapping, PyString};
 
 use super::arrays::{describe, named};
-use super::numbers::count;
+use super::numbers::{count, real};
 
 /// The value of a keyword; None where it is missing or None.
 pub fn given<'py>(
@@ -26,6 +26,15 @@ pub fn items<'py>(options: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
         PyTypeError::new_err(format!("options must be a dict, not {}", describe(options)))
     })?;
     mapping.items()
+}
+
+/// The relative step of differences.
+pub fn step_length(value: &Bound<'_, PyAny>, name: &str) -> PyResult<f64> {
+    let number = real(value, name)?;
+    if number > 0.0 && number.is_finite() {
+        return Ok(number);
+    }
+    Err(PyValueError::new_err(format!("{name} must be positive and finite, got {number}")))
 }
 
 /// A count that is not zero.

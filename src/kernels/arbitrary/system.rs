@@ -83,7 +83,8 @@ impl<T: Field> Kernel for System<T> {
         }
         let reports = counts.reports..=counts.reports + 1;
         assert!(reports.contains(&self.iterations()));
-        assert!(counts.jacobians <= self.iterations() + 1);
+        let improvements = u64::from(self.improvements());
+        assert!(counts.jacobians <= self.iterations() + 1 + improvements);
         assert!(counts.residuals >= self.iterations());
     }
 }
@@ -92,6 +93,7 @@ impl<T: Field> Kernel for System<T> {
 struct Setup {
     start: Vec<f64>,
     options: Options,
+    improvements: u8,
     field: usize,
 }
 
@@ -104,15 +106,19 @@ fn setups() -> impl Strategy<Value = Setup> {
             line_search,
         },
     );
-    (prop::collection::vec(finite(), 1..13), options, 0..4usize)
-        .prop_map(|(start, options, field)| Setup { start, options, field })
+    (prop::collection::vec(finite(), 1..13), options, 0..3u8, 0..4usize).prop_map(
+        |(start, options, improvements, field)| Setup { start, options, improvements, field },
+    )
 }
 
 impl InAnyField for Setup {
     type Solver<T: Field> = System<T>;
 
     fn solver<T: Field>(&self, _: &mut Answers) -> System<T> {
-        System::new(self.start.iter().map(|&x| T::of(x)).collect(), self.options)
+        let start = self.start.iter().map(|&x| T::of(x)).collect();
+        let mut system = System::new(start, self.options);
+        system.offer_improvements(self.improvements);
+        system
     }
 
     fn field(&self) -> usize {
@@ -121,7 +127,8 @@ impl InAnyField for Setup {
 
     fn limit(&self) -> u64 {
         // A Jacobian, its solution, the trials, a correction and a report.
-        1 + self.options.iterations.max(1) * 54
+        let searches = self.options.iterations.max(1) + u64::from(self.improvements);
+        1 + searches * 54
     }
 }
 

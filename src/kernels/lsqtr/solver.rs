@@ -117,6 +117,10 @@ pub struct LeastSquares {
     #[serde(with = "saved::count")]
     jacobians: u64,
     report: Report,
+    /// The relative error of f where it is known to be more than that of double precision, else 0.
+    precision: f64,
+    /// ‖Δf‖ by that error.
+    noise: f64,
 }
 
 /// The last iteration, to be told to the user.
@@ -154,6 +158,8 @@ impl LeastSquares {
             evaluations: 0,
             jacobians: 0,
             report: Report { accepted: false, reduction: f64::INFINITY, step: f64::INFINITY },
+            precision: 0.0,
+            noise: 0.0,
             scaling,
             options,
             start,
@@ -278,6 +284,10 @@ impl LeastSquares {
         self.jacobians += 1;
         let (gradient, column_norms) = self.subproblem.load(jacobian, &self.residual);
         self.gradient = gradient;
+        if self.precision > 0.0 {
+            let terms = self.point.iter().zip(&column_norms).map(|(x, column)| x.abs() * column);
+            self.noise = self.precision * (norm(&self.residual) + terms.sum::<f64>());
+        }
         self.phase = if column_norms.iter().chain(&self.gradient).all(|value| value.is_finite()) {
             self.scaling.update(&column_norms, self.residual.len());
             self.locate(&column_norms);
@@ -287,6 +297,21 @@ impl LeastSquares {
             self.iterations += u64::from(self.jacobians > 1);
             Phase::Done(Stop::NonFiniteJacobian)
         };
+    }
+
+    /// There is no way to the Jacobian that was asked for.
+    pub fn tell_not_analytic(&mut self) {
+        if matches!(self.phase, Phase::Jacobian) {
+            self.gradient.fill(f64::NAN);
+            self.geometry = nowhere(self.point.len());
+            self.iterations += u64::from(self.jacobians > 0);
+            self.phase = Phase::Done(Stop::NotAnalytic);
+        }
+    }
+
+    /// f has this relative error, from the next Jacobian on.
+    pub fn set_precision(&mut self, precision: f64) {
+        self.precision = precision;
     }
 
     /// Computes the next step.
@@ -473,7 +498,11 @@ impl LeastSquares {
             distance: distance(if accepted { &self.trial } else { &self.point }, &self.start),
             evaluations: self.evaluations,
         };
-        let nowhere = (still && !accepted).then_some(Stop::ShortStep);
+        let nowhere = match () {
+            () if accepted => None,
+            () if predicted < self.cost_noise() => Some(Stop::Noise),
+            () => still.then_some(Stop::ShortStep),
+        };
         let stop = self.options.termination.check(trial).or(nowhere);
         self.stop = stop.map(|stop| self.unless_confined(stop, trial));
         let last_radius = self.radius;
@@ -527,6 +556,11 @@ impl LeastSquares {
         } else {
             self.free_radius = self.free_radius.max(self.radius);
         }
+    }
+
+    /// By how much the errors of f may change the cost.
+    fn cost_noise(&self) -> f64 {
+        self.noise * ((2.0 * self.cost).sqrt() + 0.5 * self.noise)
     }
 
     /// Ends an iteration that found no better point.

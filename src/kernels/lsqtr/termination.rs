@@ -51,6 +51,10 @@ pub enum Stop {
     NonFiniteResidual,
     /// A Jacobian has components that are not finite.
     NonFiniteJacobian,
+    /// A Jacobian cannot be had by the complex step.
+    NotAnalytic,
+    /// The errors of the residual are more than what there is to gain.
+    Noise,
 }
 
 impl Stop {
@@ -60,6 +64,7 @@ impl Stop {
             Stop::Converged { .. }
                 | Stop::SmallGradient
                 | Stop::SmallRelativeGradient
+                | Stop::Noise
                 | Stop::Interrupted { converged: true }
         )
     }

@@ -29,6 +29,16 @@
 //! Where the residual is at the level of rounding errors, |Fᵢ| ≤ 64 ε (|J| |x|)ᵢ, it cannot be
 //! reduced for certain, and so it need not be.
 //!
+//! # When a Jacobian is not good enough
+//!
+//! Where J is approximated, its error E shows in the line search at no cost. Because J d = −F,
+//!
+//!     F(x + λd) − (1 − λ) F(x) = −λ E d + O(λ²),
+//!
+//! so for a good J this falls with the square of λ, and for a bad one with λ. Where it does, or the
+//! search finds nothing at all, or J is singular, the driver is asked for a better Jacobian, as often
+//! as it has `improvements` to offer.
+//!
 //! References: C. T. Kelley, "Solving Nonlinear Equations with Newton's Method", SIAM, 2003;
 //! P. Deuflhard, "Newton Methods for Nonlinear Problems", Springer, 2004, section 2.1 (simplified
 //! Newton corrections).
@@ -77,10 +87,15 @@ pub enum Stop {
     Stalled,
     /// The driver asked for it.
     Interrupted,
+    /// The Jacobian cannot be had by the complex step.
+    NotAnalytic,
 }
 
 /// Units in the last place by which rounding may move a residual.
 const ROUNDING: f64 = 64.0;
+
+/// The powers of λ that are taken for the first; the second is what a good Jacobian has.
+const LINEAR: std::ops::RangeInclusive<f64> = 0.8..=1.3;
 
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub struct Options {
@@ -135,6 +150,13 @@ pub struct System<T: Field> {
     last_step_norm: f64,
     #[serde(with = "saved::count")]
     iterations: u64,
+    /// The relative error of F.
+    precision: f64,
+    /// How often a better Jacobian has been asked for, and still can be.
+    improvements: u8,
+    improvements_left: u8,
+    /// λ and ‖F(x + λd) − (1 − λ) F(x)‖ of the last trial that was rejected.
+    departure: Option<(f64, f64)>,
 }
 
 impl<T: Field> System<T> {
@@ -160,6 +182,10 @@ impl<T: Field> System<T> {
             last_step_norm: 0.0,
             point: start,
             iterations: 0,
+            precision: T::EPSILON,
+            improvements: 0,
+            improvements_left: 0,
+            departure: None,
         }
     }
 
@@ -188,6 +214,28 @@ impl<T: Field> System<T> {
     /// The iterate with the smallest residual so far, and that residual.
     pub fn best(&self) -> (&[T], &[T]) {
         (&self.best, &self.best_residual)
+    }
+
+    /// The driver can approximate the Jacobian better so many times.
+    pub fn offer_improvements(&mut self, count: u8) {
+        self.improvements_left = count;
+    }
+
+    /// How often the Jacobian that is asked for is to be better than at first.
+    pub fn improvements(&self) -> u8 {
+        self.improvements
+    }
+
+    /// F has a larger relative error than that of the field, and x need not be right to more than
+    /// this.
+    pub fn coarsen(&mut self, precision: f64, step_tolerance: f64) {
+        self.precision = self.precision.max(precision);
+        self.options.step_tolerance = self.options.step_tolerance.max(step_tolerance);
+    }
+
+    /// The relative error of F.
+    pub fn precision(&self) -> f64 {
+        self.precision
     }
 
     /// Iterations completed.
@@ -222,7 +270,7 @@ impl<T: Field> System<T> {
                 self.factors = Some(factors);
                 self.phase = self.begin_step();
             }
-            Err(_) => self.phase = Phase::Done(Stop::SingularJacobian),
+            Err(_) => self.phase = self.improve_or(Stop::SingularJacobian),
         }
     }
 
@@ -262,6 +310,13 @@ impl<T: Field> System<T> {
         }
     }
 
+    /// There is no way to the Jacobian that was asked for.
+    pub fn tell_not_analytic(&mut self) {
+        if matches!(self.phase, Phase::Jacobian) {
+            self.phase = Phase::Done(Stop::NotAnalytic);
+        }
+    }
+
     /// The report has been made.
     pub fn tell_reported(&mut self) {
         if let Phase::Report { then } = self.phase {
@@ -293,6 +348,7 @@ impl<T: Field> System<T> {
             && [&self.step, &self.correction].iter().all(|vector| vector.len() == unknowns)
             && self.factors.as_ref().is_none_or(|factors| factors.order() == unknowns)
             && self.search.fits()
+            && self.improvements.checked_add(self.improvements_left).is_some()
     }
 
     /// F at the start has not been told yet.
@@ -342,7 +398,7 @@ impl<T: Field> System<T> {
         match self.factors.as_ref().map(|factors| factors.solve_in_place(&mut self.step)) {
             None => Phase::Step,
             Some(Ok(())) => self.walk(),
-            Some(Err(_)) => Phase::Done(Stop::SingularJacobian),
+            Some(Err(_)) => self.improve_or(Stop::SingularJacobian),
         }
     }
 
@@ -358,9 +414,10 @@ impl<T: Field> System<T> {
     /// Sets out along the Newton step.
     fn walk(&mut self) -> Phase {
         if !self.step.iter().all(|component| component.finite()) {
-            return Phase::Done(Stop::SingularJacobian);
+            return self.improve_or(Stop::SingularJacobian);
         }
         self.search = Backtracking::start();
+        self.departure = None;
         self.set_trial();
         Phase::TrialResidual
     }
@@ -382,17 +439,49 @@ impl<T: Field> System<T> {
             };
         }
         let ratio = finite.then(|| norm(residual) / self.residual_norm);
+        let jacobian_is_off = self.improvements_left > 0 && self.departs_linearly(residual);
         if self.search.judge(ratio) == Verdict::Accept {
+            if jacobian_is_off {
+                self.improve();
+            }
             return self.accept(residual);
         }
         if self.residual_is_rounding() {
             return Phase::Done(Stop::SmallStep);
         }
+        if jacobian_is_off {
+            return self.improve();
+        }
         self.set_trial();
         if self.search.exhausted() || self.trial == self.point {
-            return Phase::Done(if finite { Stop::Stalled } else { Stop::NonFiniteResidual });
+            return self.improve_or(if finite { Stop::Stalled } else { Stop::NonFiniteResidual });
         }
         Phase::TrialResidual
+    }
+
+    /// Whether F departs from its tangent in proportion to λ, between the last trial and this one.
+    fn departs_linearly(&mut self, residual: &[T]) -> bool {
+        let length = self.search.length();
+        let left = T::of(1.0 - length);
+        let departure = residual.iter().zip(&self.residual).map(|(&new, &old)| new - left * old);
+        let departure = norm(&departure.collect::<Vec<_>>());
+        let last = self.departure.replace((length, departure));
+        last.is_some_and(|(last_length, last_departure)| {
+            let order = (departure / last_departure).ln() / (length / last_length).ln();
+            LINEAR.contains(&order)
+        })
+    }
+
+    /// Asks for a better Jacobian.
+    fn improve(&mut self) -> Phase {
+        self.improvements_left -= 1;
+        self.improvements += 1;
+        Phase::Jacobian
+    }
+
+    /// Asks for a better Jacobian or, where there is none, ends.
+    fn improve_or(&mut self, stop: Stop) -> Phase {
+        if self.improvements_left > 0 { self.improve() } else { Phase::Done(stop) }
     }
 
     fn accept(&mut self, residual: &[T]) -> Phase {
@@ -456,7 +545,7 @@ impl<T: Field> System<T> {
 
     /// The residual is at the level of rounding errors.
     fn residual_is_rounding(&self) -> bool {
-        self.is_within_reach() && self.residual_is_explained_by(ROUNDING * T::EPSILON)
+        self.is_within_reach() && self.residual_is_explained_by(ROUNDING * self.precision)
     }
 }
 
@@ -504,7 +593,19 @@ mod tests {
         f: impl Fn(f64) -> f64,
         slope: impl Fn(f64) -> f64,
     ) -> (System<f64>, Stop) {
+        run_with_offers(0, start, options, f, |x, _| slope(x))
+    }
+
+    /// The same with so many better Jacobians to offer; `slope` is told how often it was asked.
+    fn run_with_offers(
+        offers: u8,
+        start: f64,
+        options: Options,
+        f: impl Fn(f64) -> f64,
+        slope: impl Fn(f64, u8) -> f64,
+    ) -> (System<f64>, Stop) {
         let mut system = System::new(vec![start], options);
+        system.offer_improvements(offers);
         let mut kept_slope = f64::NAN;
         loop {
             match system.ask() {
@@ -513,7 +614,7 @@ mod tests {
                     system.tell_residual(&[value]);
                 }
                 Ask::Jacobian => {
-                    kept_slope = slope(system.point()[0]);
+                    kept_slope = slope(system.point()[0], system.improvements());
                     let scale = (kept_slope * system.point()[0]).abs();
                     system.tell_kept_jacobian(&[scale]);
                 }
@@ -596,6 +697,66 @@ mod tests {
         assert_eq!(run(10.0, few, |x| x * x - 2.0, |x| 2.0 * x).1, Stop::OutOfIterations);
         let wrong_sign = run(1.0, OPTIONS, |x| x - 2.0, |_| -1.0).1;
         assert_eq!(wrong_sign, Stop::Stalled);
+    }
+
+    #[test]
+    fn a_better_jacobian_is_asked_for_where_f_departs_from_its_tangent_with_the_length() {
+        let f = |x: f64| x.exp() - 3.0;
+        let slope = |x: f64, improvements| x.exp() * if improvements == 0 { 0.3 } else { 1.0 };
+        let (system, stop) = run_with_offers(2, 1.5, OPTIONS, f, slope);
+        assert_eq!((stop, system.improvements()), (Stop::SmallStep, 1));
+        assert!(system.iterations() <= 7);
+    }
+
+    #[test]
+    fn a_search_in_vain_asks_for_better_jacobians_before_it_gives_up() {
+        let sign = |improvements| if improvements < 2 { -1.0 } else { 1.0 };
+        let (system, stop) = run_with_offers(2, 1.0, OPTIONS, |x| x - 2.0, |_, i| sign(i));
+        assert!(matches!(stop, Stop::SmallStep | Stop::SmallResidual));
+        assert_eq!(system.improvements(), 2);
+        let (system, stop) = run_with_offers(1, 1.0, OPTIONS, |x| x - 2.0, |_, i| sign(i));
+        assert_eq!((stop, system.improvements()), (Stop::Stalled, 1));
+    }
+
+    #[test]
+    fn a_good_jacobian_is_not_asked_for_again_however_short_the_steps() {
+        type Function = fn(f64) -> f64;
+        let cases: [(Function, Function, f64); 4] = [
+            (f64::atan, |x| 1.0 / (1.0 + x * x), 2.0),
+            (f64::sin, f64::cos, 1.5),
+            (|x| x.powi(3) - 2.0 * x + 2.0, |x| 3.0 * x * x - 2.0, 0.82),
+            (|x| x.exp() - 1e3, f64::exp, -2.0),
+        ];
+        for (f, slope, start) in cases {
+            let (system, stop) = run_with_offers(2, start, OPTIONS, f, |x, _| slope(x));
+            assert_eq!(system.improvements(), 0, "{start} {stop:?}");
+        }
+    }
+
+    #[test]
+    fn a_coarse_residual_is_a_solution_at_its_own_precision() {
+        let f = |x: f64| f64::from((x * x) as f32) - (2.0 + 5e-8);
+        let (_, fine) = run(1.0, OPTIONS, f, |x| 2.0 * x);
+        assert_eq!(fine, Stop::Stalled);
+        let mut system = System::new(vec![1.0], OPTIONS);
+        system.coarsen(f32::EPSILON.into(), 1e-6);
+        while !matches!(system.ask(), Ask::Done(_)) {
+            let x = system.point()[0];
+            match system.ask() {
+                Ask::Residual(trial) => {
+                    let value = f(trial[0]);
+                    system.tell_residual(&[value]);
+                }
+                Ask::Jacobian => system.tell_kept_jacobian(&[2.0 * x * x]),
+                Ask::Solution(rhs) => {
+                    let solution = rhs[0] / (2.0 * x);
+                    system.tell_solution(&[solution]);
+                }
+                _ => system.tell_reported(),
+            }
+        }
+        assert_eq!(system.ask(), Ask::Done(Stop::SmallStep));
+        assert!((system.point()[0] - 2f64.sqrt()).abs() < 1e-6);
     }
 
     #[test]

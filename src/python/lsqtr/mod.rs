@@ -106,7 +106,7 @@ impl LeastSquares {
         }
         let lapack = lapack::load(x0.py())?;
         let kernel = solver::LeastSquares::new(values, settings.scaling, settings.solver, lapack);
-        let session = Iteration::new(kernel, start.unknowns, rule);
+        let session = Iteration::new(kernel, start.unknowns, rule, settings.relative_step);
         let solver = Solver::new(Box::new(session), true);
         Ok(PyClassInitializer::from(solver).add_subclass(LeastSquares))
     }

@@ -13,11 +13,13 @@ use crate::kernels::lsqtr::subproblem::Method;
 use crate::kernels::lsqtr::termination::Termination;
 use crate::python::arrays::{self, describe};
 use crate::python::numbers::{count, real};
-use crate::python::options::{at_least_one, given, items, meant, truth};
+use crate::python::options::{at_least_one, given, items, meant, step_length, truth};
 
 pub struct Settings {
     pub solver: Options,
     pub scaling: Scaling,
+    /// The relative step of differences, where it is the user's.
+    pub relative_step: Option<f64>,
 }
 
 impl Settings {
@@ -61,17 +63,21 @@ impl Settings {
             method: Method::Qr,
             scaled_termination: true,
         };
+        let mut relative_step = None;
         if let Some(given) = given(intern!(py, "options"))? {
-            read_options(&mut options, &given)?;
+            relative_step = read_options(&mut options, &given)?;
         }
         Ok(Settings {
             solver: options,
+            relative_step,
             scaling: read_scale(given(intern!(py, "x_scale"))?.as_ref(), unknowns)?,
         })
     }
 }
 
-fn read_options(options: &mut Options, given: &Bound<'_, PyAny>) -> PyResult<()> {
+/// The options of the solver, and the relative step of differences.
+fn read_options(options: &mut Options, given: &Bound<'_, PyAny>) -> PyResult<Option<f64>> {
+    let mut relative_step = None;
     let (termination, radius) = (&mut options.termination, &mut options.radius);
     let mut unknown = Vec::new();
     for item in items(given)?.iter() {
@@ -92,12 +98,14 @@ fn read_options(options: &mut Options, given: &Bound<'_, PyAny>) -> PyResult<()>
             "tr_decrease_threshold" => radius.decrease_threshold = between(0.0, 1.0)?,
             "tr_increase_ratio" => radius.increase_ratio = more_than_one(&value, name)?,
             "tr_decrease_ratio" => radius.decrease_ratio = proper_fraction(&value, name)?,
+            "diff_step" if value.is_none() => relative_step = None,
+            "diff_step" => relative_step = Some(step_length(&value, name)?),
             "tr_method" => options.method = read_method(&value)?,
             _ => unknown.push((key.repr()?.to_string(), hint(name))),
         }
     }
     if unknown.is_empty() {
-        return Ok(());
+        return Ok(relative_step);
     }
     let (names, hints): (Vec<_>, Vec<_>) = unknown.into_iter().unzip();
     Err(PyValueError::new_err(format!(
@@ -109,7 +117,7 @@ fn read_options(options: &mut Options, given: &Bound<'_, PyAny>) -> PyResult<()>
 }
 
 /// The options.
-pub const NAMES: [&str; 13] = [
+pub const NAMES: [&str; 14] = [
     "max_nfev",
     "max_dx",
     "relative_gtol",
@@ -123,6 +131,7 @@ pub const NAMES: [&str; 13] = [
     "tr_increase_ratio",
     "tr_decrease_ratio",
     "tr_method",
+    "diff_step",
 ];
 
 /// The arguments that might be taken for options.

@@ -74,6 +74,10 @@ fn reason(py: Python<'_>, stop: Stop, limits: &Termination) -> PyResult<String> 
                            them, the last time at x = "
             .into(),
         Stop::NonFiniteJacobian => "The Jacobian has NaN or inf, or overflows.".into(),
+        Stop::NotAnalytic => "The complex step cannot give the Jacobian.".into(),
+        Stop::Noise => "Converged as far as the rounding errors of fun let it, which computes in \
+                        less than double precision."
+            .into(),
     })
 }
 
@@ -92,7 +96,9 @@ pub fn status(stop: Stop) -> i32 {
         Stop::Interrupted { .. } => -4,
         Stop::NonFiniteResidual => -5,
         Stop::NonFiniteJacobian => -6,
+        Stop::Noise => 6,
         Stop::Confined => -7,
+        Stop::NotAnalytic => -8,
     }
 }
 

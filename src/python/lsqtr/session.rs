@@ -71,10 +71,16 @@ struct Saved<S> {
 struct SavedJacobian(#[serde(with = "saved::matrix")] Array2<f64>);
 
 impl Iteration {
-    pub fn new(kernel: LeastSquares, unknowns: Unknowns, rule: Option<Rule>) -> Self {
+    pub fn new(
+        kernel: LeastSquares,
+        unknowns: Unknowns,
+        rule: Option<Rule>,
+        relative_step: Option<f64>,
+    ) -> Self {
+        let distances = Distances::from_start(kernel.start(), relative_step);
         let state = State {
             unknowns,
-            jacobian_source: Source::new(rule, Distances::from_start(kernel.start(), None)),
+            jacobian_source: Source::new(rule, distances),
             kernel,
             calls: 0,
             first_residual: Vec::new(),
@@ -93,7 +99,9 @@ impl Iteration {
     }
 
     fn tell_approximation(&mut self, py: Python<'_>, jacobian: Array2<f64>) {
-        self.state.kernel.tell_jacobian(jacobian.view());
+        let State { kernel, jacobian_source, .. } = &mut self.state;
+        kernel.set_precision(jacobian_source.precision());
+        kernel.tell_jacobian(jacobian.view());
         self.jacobian = Some(jacobian.into_pyarray(py).into_any().unbind());
     }
 
@@ -171,6 +179,13 @@ impl Iteration {
         Ok(())
     }
 
+    fn message(&self, py: Python<'_>, stop: Stop) -> PyResult<String> {
+        match stop {
+            Stop::NotAnalytic => Ok(self.state.jacobian_source.refusal()),
+            _ => report::message(py, &self.state.kernel, stop),
+        }
+    }
+
     /// The Jacobian as numbers, for saving; what the user returned may be of any kind.
     fn jacobian_to_save(&self, py: Python<'_>) -> PyResult<Option<SavedJacobian>> {
         let Some(jacobian) = &self.jacobian else { return Ok(None) };
@@ -200,6 +215,7 @@ impl Session for Iteration {
                         Way::Residual => return Ok(Next::Residual),
                         Way::Begin => self.begin_approximation()?,
                         Way::Complete(jacobian) => self.tell_approximation(py, jacobian),
+                        Way::NotAnalytic => self.state.kernel.tell_not_analytic(),
                     }
                 }
             }
@@ -211,10 +227,10 @@ impl Session for Iteration {
     }
 
     fn question<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let State { kernel, unknowns, jacobian_source, .. } = &mut self.state;
-        match (kernel.ask(), jacobian_source.in_the_making()) {
+        let State { kernel, unknowns, jacobian_source, .. } = &self.state;
+        match (kernel.ask(), jacobian_source.question(py, unknowns)) {
             (Ask::Residual(x), _) => unknowns.point(py, x),
-            (_, Some(approximation)) => approximation.question(py, unknowns),
+            (_, Some(question)) => question,
             _ => self.point(py),
         }
     }
@@ -225,14 +241,15 @@ impl Session for Iteration {
         name: &str,
     ) -> PyResult<Option<Box<dyn Session>>> {
         let expected = self.state.kernel.residual().len();
-        if let Some(approximation) = self.state.jacobian_source.in_the_making() {
-            approximation
-                .answer(value, name, |count| expect_count(count, expected, name, value))?;
+        if self.state.jacobian_source.is_at_work() {
+            let expect_count = |count| expect_count(count, expected, name, value);
+            self.state.jacobian_source.answer(value, name, expect_count)?;
             self.state.calls += 1;
         } else if matches!(self.state.kernel.ask(), Ask::Jacobian) {
             self.tell_jacobian(value, name)?;
         } else {
             self.tell_residual(value, name)?;
+            self.state.jacobian_source.look_at(value);
             self.state.calls += 1;
         }
         Ok(None)
@@ -341,7 +358,7 @@ impl Session for Iteration {
         if verbosity <= 0.0 {
             return Ok(());
         }
-        let message = report::message(py, kernel, stop)?;
+        let message = self.message(py, stop)?;
         let gaps = kernel.point().iter().zip(kernel.start()).map(|(x, start)| x - start);
         let distance = norm(&gaps.collect::<Vec<_>>());
         print(py, &report::summary(py, kernel, stop.success(), &message, distance)?)
@@ -355,7 +372,12 @@ impl Session for Iteration {
         for point in points {
             allx.append(unknowns.point(py, point)?)?;
         }
-        if stop == Stop::NonFiniteJacobian && kernel.jacobians() > 1 {
+        let without_report = match stop {
+            Stop::NonFiniteJacobian => kernel.jacobians() > 1,
+            Stop::NotAnalytic => kernel.jacobians() > 0,
+            _ => false,
+        };
+        if without_report {
             allx.append(self.point(py)?)?;
         }
 
@@ -364,7 +386,7 @@ impl Session for Iteration {
         fields.set_item(intern!(py, "x"), self.point(py)?)?;
         fields.set_item(intern!(py, "success"), stop.success())?;
         fields.set_item(intern!(py, "status"), report::status(stop))?;
-        fields.set_item(intern!(py, "message"), report::message(py, kernel, stop)?)?;
+        fields.set_item(intern!(py, "message"), self.message(py, stop)?)?;
         fields.set_item(intern!(py, "cost"), kernel.cost())?;
         fields.set_item(intern!(py, "fun"), &residual)?;
         fields.set_item(intern!(py, "grad"), unknowns.point(py, kernel.gradient())?)?;

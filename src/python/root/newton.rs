@@ -95,7 +95,7 @@ fn session<T: Entry>(
     let options = Options::read(options, tol, T::EPSILON)?;
     let values = start.values::<T>()?;
     let unknowns = start.unknowns;
-    Ok(Box::new(Iteration::new(values, unknowns, rule, options.relative_step, options.system)))
+    Ok(Box::new(Iteration::new(values, unknowns, rule, options)))
 }
 
 #[pymethods]

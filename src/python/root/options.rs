@@ -6,11 +6,13 @@ use pyo3::types::PyBool;
 
 use crate::kernels::newton::system;
 use crate::python::numbers::real;
-use crate::python::options::{at_least_one, items, meant};
+use crate::python::options::{at_least_one, items, meant, step_length};
 
 pub struct Options {
     pub system: system::Options,
     pub relative_step: Option<f64>,
+    /// The user has chosen `xtol`.
+    pub chosen_tolerance: bool,
 }
 
 pub const NAMES: [&str; 5] = ["xtol", "ftol", "maxiter", "line_search", "diff_step"];
@@ -24,12 +26,13 @@ impl Options {
     ) -> PyResult<Self> {
         let mut read = Options {
             system: system::Options {
-                step_tolerance: epsilon.powf(0.75),
+                step_tolerance: usual_tolerance(epsilon),
                 residual_tolerance: 0.0,
                 iterations: 100,
                 line_search: true,
             },
             relative_step: None,
+            chosen_tolerance: tol.is_some(),
         };
         if let Some(tol) = tol {
             read.system.step_tolerance = nonnegative(tol, "tol")?;
@@ -38,12 +41,15 @@ impl Options {
         for item in items(options)?.iter() {
             let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
             match &*name.str()?.to_string_lossy() {
-                "xtol" => read.system.step_tolerance = nonnegative(&value, "xtol")?,
+                "xtol" => {
+                    read.system.step_tolerance = nonnegative(&value, "xtol")?;
+                    read.chosen_tolerance = true;
+                }
                 "ftol" => read.system.residual_tolerance = nonnegative(&value, "ftol")?,
                 "maxiter" => read.system.iterations = at_least_one(&value, "maxiter")?,
                 "line_search" => read.system.line_search = line_search(&value)?,
                 "diff_step" if value.is_none() => read.relative_step = None,
-                "diff_step" => read.relative_step = Some(positive(&value, "diff_step")?),
+                "diff_step" => read.relative_step = Some(step_length(&value, "diff_step")?),
                 unknown => {
                     return Err(PyValueError::new_err(format!(
                         "options: unknown option '{unknown}'; method 'newton' has {}{}",
@@ -72,20 +78,17 @@ fn hint(unknown: &str) -> String {
     }
 }
 
+/// What `xtol` is where residuals have this relative error.
+pub fn usual_tolerance(precision: f64) -> f64 {
+    precision.powf(0.75)
+}
+
 fn nonnegative(value: &Bound<'_, PyAny>, name: &str) -> PyResult<f64> {
     let number = real(value, name)?;
     if number >= 0.0 {
         return Ok(number);
     }
     Err(PyValueError::new_err(format!("{name} must not be negative or NaN, got {number}")))
-}
-
-fn positive(value: &Bound<'_, PyAny>, name: &str) -> PyResult<f64> {
-    let number = real(value, name)?;
-    if number > 0.0 && number.is_finite() {
-        return Ok(number);
-    }
-    Err(PyValueError::new_err(format!("{name} must be positive and finite, got {number}")))
 }
 
 fn line_search(value: &Bound<'_, PyAny>) -> PyResult<bool> {

@@ -8,8 +8,9 @@ use pyo3::types::PyDict;
 use serde::{Deserialize, Serialize};
 
 use super::jacobian::{Returned, SavedJacobian, refuse_large_order};
+use super::options::{Options, usual_tolerance};
 use crate::kernels::differences::Distances;
-use crate::kernels::newton::system::{Ask, Options, Stop, System};
+use crate::kernels::newton::system::{self, Ask, Stop, System};
 use crate::linalg::lapack::Lapack;
 use crate::linalg::norm::max_norm;
 use crate::python::arrays::{self, Entry};
@@ -53,20 +54,21 @@ struct State<T: Entry> {
     evaluations: u64,
     #[serde(with = "saved::count")]
     jacobians: u64,
+    /// `xtol` is the user's, and not what the precision of the residual suggests.
+    chosen_tolerance: bool,
 }
 
 impl<T: Entry> Iteration<T> {
-    pub fn new(
-        start: Vec<T>,
-        unknowns: Unknowns,
-        rule: Option<Rule>,
-        relative_step: Option<f64>,
-        options: Options,
-    ) -> Self {
+    pub fn new(start: Vec<T>, unknowns: Unknowns, rule: Option<Rule>, options: Options) -> Self {
+        let distances = Distances::from_start(&start, options.relative_step);
+        let jacobian_source = Source::new(rule, distances);
+        let mut kernel = System::new(start, options.system);
+        kernel.offer_improvements(jacobian_source.refinements());
         let state = State {
-            jacobian_source: Source::new(rule, Distances::from_start(&start, relative_step)),
-            kernel: System::new(start, options),
+            jacobian_source,
+            kernel,
             unknowns,
+            chosen_tolerance: options.chosen_tolerance,
             residual_shape: Vec::new(),
             evaluations: 0,
             jacobians: 0,
@@ -77,10 +79,19 @@ impl<T: Entry> Iteration<T> {
     fn begin_approximation(&mut self) -> PyResult<()> {
         let State { kernel, jacobian_source, .. } = &mut self.state;
         refuse_large_order::<T>(kernel.point().len())?;
+        jacobian_source.refine(kernel.improvements());
         jacobian_source.begin(kernel.point(), kernel.residual(), None);
         // The last one is not needed any more, and its memory may be.
         self.jacobian = None;
         Ok(())
+    }
+
+    /// Lets the kernel know what the residuals are good for.
+    fn follow_precision(&mut self) {
+        let State { kernel, jacobian_source, chosen_tolerance, .. } = &mut self.state;
+        let precision = jacobian_source.precision();
+        let tolerance = if *chosen_tolerance { 0.0 } else { usual_tolerance(precision) };
+        kernel.coarsen(precision, tolerance);
     }
 
     fn tell_jacobian(&mut self, py: Python<'_>, jacobian: Returned<T>) -> PyResult<()> {
@@ -139,8 +150,10 @@ impl<T: Entry> Session for Iteration<T> {
                     Way::Residual => return Ok(Next::Residual),
                     Way::Begin => self.begin_approximation()?,
                     Way::Complete(jacobian) => {
+                        self.follow_precision();
                         self.tell_jacobian(py, Returned::Dense(jacobian))?;
                     }
+                    Way::NotAnalytic => self.state.kernel.tell_not_analytic(),
                 },
             }
         }
@@ -156,10 +169,10 @@ impl<T: Entry> Session for Iteration<T> {
     }
 
     fn question<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let State { kernel, unknowns, jacobian_source, .. } = &mut self.state;
-        match (kernel.ask(), jacobian_source.in_the_making()) {
+        let State { kernel, unknowns, jacobian_source, .. } = &self.state;
+        match (kernel.ask(), jacobian_source.question(py, unknowns)) {
             (Ask::Residual(x), _) => unknowns.point(py, x),
-            (_, Some(approximation)) => approximation.question(py, unknowns),
+            (_, Some(question)) => question,
             _ => self.point(py),
         }
     }
@@ -170,9 +183,9 @@ impl<T: Entry> Session for Iteration<T> {
         name: &str,
     ) -> PyResult<Option<Box<dyn Session>>> {
         let State { unknowns, jacobian_source, .. } = &mut self.state;
-        if let Some(approximation) = jacobian_source.in_the_making() {
+        if jacobian_source.is_at_work() {
             let expect_count = |count| unknowns.expect_count(count, value, name);
-            approximation.answer(value, name, expect_count)?;
+            jacobian_source.answer(value, name, expect_count)?;
             self.state.evaluations += 1;
         } else if matches!(self.state.kernel.ask(), Ask::Jacobian) {
             let shapes = (self.state.residual_shape.as_slice(), self.state.unknowns.shape());
@@ -183,6 +196,8 @@ impl<T: Entry> Session for Iteration<T> {
             self.state.unknowns.expect_count(self.buffer.len(), value, name)?;
             self.state.residual_shape.clear();
             self.state.residual_shape.extend_from_slice(shape.slice());
+            self.state.jacobian_source.look_at(value);
+            self.follow_precision();
             self.state.kernel.tell_residual(&self.buffer);
             self.state.evaluations += 1;
         }
@@ -238,7 +253,8 @@ impl<T: Entry> Session for Iteration<T> {
     }
 
     fn tolerances(&self) -> Vec<(&'static str, f64)> {
-        let Options { step_tolerance, residual_tolerance, .. } = *self.state.kernel.options();
+        let system::Options { step_tolerance, residual_tolerance, .. } =
+            *self.state.kernel.options();
         let all = [("xtol", step_tolerance), ("ftol", residual_tolerance)];
         all.into_iter().filter(|&(_, tolerance)| tolerance > 0.0).collect()
     }
@@ -255,12 +271,17 @@ impl<T: Entry> Session for Iteration<T> {
 
     fn result<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let State { unknowns, kernel, residual_shape, evaluations, jacobians, .. } = &self.state;
+        let jacobian_source = &self.state.jacobian_source;
         let Ask::Done(stop) = kernel.ask() else { return optimize_result(py) };
         let current = matches!(stop, Stop::SmallResidual | Stop::SmallStep | Stop::Interrupted);
         let (x, f) = if current { (kernel.point(), kernel.residual()) } else { kernel.best() };
         let result = optimize_result(py)?;
         let fields = result.cast::<PyDict>()?;
-        fields.set_item(intern!(py, "message"), message(stop, kernel.iterations(), f))?;
+        let message = match stop {
+            Stop::NotAnalytic => jacobian_source.refusal(),
+            _ => message(stop, kernel, f),
+        };
+        fields.set_item(intern!(py, "message"), message)?;
         fields.set_item(
             intern!(py, "success"),
             matches!(stop, Stop::SmallResidual | Stop::SmallStep),
@@ -330,14 +351,21 @@ fn status(stop: Stop) -> i32 {
         Stop::NonFiniteResidual => -3,
         Stop::Stalled => -4,
         Stop::Interrupted => -5,
+        Stop::NotAnalytic => -6,
     }
 }
 
-fn message<T: Entry>(stop: Stop, iterations: u64, residual: &[T]) -> String {
+fn message<T: Entry>(stop: Stop, kernel: &System<T>, residual: &[T]) -> String {
+    let iterations = kernel.iterations();
     let largest = max_norm(residual);
     let at = format!("at iteration {}", iterations + 1);
     match stop {
         Stop::SmallResidual => "Converged: the residual is within ftol.".into(),
+        Stop::SmallStep if kernel.precision() > T::EPSILON => format!(
+            "Converged as far as the rounding errors of fun let it, which computes to a relative \
+             precision of about {:.0e}.",
+            kernel.precision()
+        ),
         Stop::SmallStep => "Converged: the next step and the residual are within xtol.".into(),
         Stop::OutOfIterations => {
             format!("No convergence after {iterations} iterations (max |F| = {largest:.3e}).")
@@ -354,5 +382,6 @@ fn message<T: Entry>(stop: Stop, iterations: u64, residual: &[T]) -> String {
              rounding errors, or the Jacobian is wrong."
         ),
         Stop::Interrupted => format!("Stopped by the caller after {iterations} iterations."),
+        Stop::NotAnalytic => "The complex step cannot give the Jacobian.".into(),
     }
 }

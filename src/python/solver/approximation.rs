@@ -2,20 +2,17 @@
 
 use ndarray::Array2;
 use ndarray_linalg::c64;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::differences::{ComplexStep, Distances, FiniteDifferences, Scheme};
+use crate::kernels::approximation::{Approximator, Dropped, Outcome, Question};
+use crate::kernels::differences::{Distances, Scheme};
 use crate::kernels::lsqtr::bounds::Bounds;
 use crate::python::arrays::{self, Entry};
 use crate::python::unknowns::Unknowns;
 
-/// How a Jacobian is approximated.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
-pub enum Rule {
-    Differences(Scheme),
-    ComplexStep,
-}
+pub use crate::kernels::approximation::Rule;
 
 impl Rule {
     pub fn named(name: &str) -> Option<Rule> {
@@ -28,14 +25,14 @@ impl Rule {
     }
 }
 
-/// Where Jacobians come from: from the user, or by a rule from values of the residual.
+/// Where Jacobians come from: from the user, or from values of the residual.
 #[derive(Deserialize, Serialize)]
 #[serde(bound = "T: Entry")]
 pub struct Source<T: Entry> {
     /// None where the user is asked for Jacobians.
-    rule: Option<Rule>,
-    distances: Distances,
-    in_the_making: Option<Approximation<T>>,
+    approximator: Option<Approximator<T>>,
+    /// What the complex step was refused for.
+    dropped: Option<Dropped>,
 }
 
 /// How a source gets to the Jacobian that is wanted.
@@ -48,95 +45,57 @@ pub enum Way<T> {
     Begin,
     /// It is complete.
     Complete(Array2<T>),
+    /// There is none, because the complex step is no way to one.
+    NotAnalytic,
 }
 
 impl<T: Entry> Source<T> {
     pub fn new(rule: Option<Rule>, distances: Distances) -> Self {
-        Source { rule, distances, in_the_making: None }
+        let approximator = rule.map(|rule| Approximator::new(rule, distances));
+        Source { approximator, dropped: None }
     }
 
     pub fn way(&mut self) -> Way<T> {
-        match self.in_the_making.take_if(|approximation| approximation.complete()) {
-            Some(complete) => Way::Complete(complete.into_jacobian()),
-            None if self.in_the_making.is_some() => Way::Residual,
-            None if self.rule.is_some() => Way::Begin,
-            None => Way::Jacobian,
+        let Some(approximator) = &mut self.approximator else { return Way::Jacobian };
+        match approximator.take() {
+            Some(Outcome::Jacobian(jacobian)) => Way::Complete(jacobian),
+            Some(Outcome::NotAnalytic(dropped)) => {
+                self.dropped = Some(dropped);
+                Way::NotAnalytic
+            }
+            None if approximator.is_at_work() => Way::Residual,
+            None => Way::Begin,
         }
     }
 
     /// Begins to approximate the Jacobian at a point, staying within the bounds.
     pub fn begin(&mut self, point: &[T], residual: &[T], bounds: Option<&Bounds>) {
-        self.in_the_making = self
-            .rule
-            .map(|rule| Approximation::new(rule, point, residual, &self.distances, bounds));
-    }
-
-    pub fn in_the_making(&mut self) -> Option<&mut Approximation<T>> {
-        self.in_the_making.as_mut()
+        if let Some(approximator) = &mut self.approximator {
+            let bounds = bounds.map(|bounds| (&bounds.lower[..], &bounds.upper[..]));
+            approximator.begin(point, residual, bounds);
+        }
     }
 
     pub fn abandon(&mut self) {
-        self.in_the_making = None;
-    }
-
-    /// Whether the parts have the sizes that go together; those of saved state may not. An
-    /// approximation can be there only where the kernel `awaits` one.
-    pub fn fits(&self, unknowns: usize, equations: usize, awaits: bool) -> bool {
-        let fits = |approximation: &Approximation<T>| {
-            awaits && self.rule.is_some() && approximation.fits(unknowns, equations)
-        };
-        self.distances.fits(unknowns) && self.in_the_making.as_ref().is_none_or(fits)
-    }
-}
-
-/// An approximation in the making; residuals are what it asks for.
-#[derive(Deserialize, Serialize)]
-#[serde(bound = "T: Entry")]
-pub enum Approximation<T: Entry> {
-    Differences(FiniteDifferences<T>),
-    ComplexStep(ComplexStep<T>),
-}
-
-impl<T: Entry> Approximation<T> {
-    fn new(
-        rule: Rule,
-        point: &[T],
-        residual: &[T],
-        distances: &Distances,
-        bounds: Option<&Bounds>,
-    ) -> Self {
-        match rule {
-            Rule::ComplexStep => {
-                Approximation::ComplexStep(ComplexStep::new(point, residual.len(), distances))
-            }
-            Rule::Differences(scheme) => {
-                let differences = FiniteDifferences::new(scheme, point, residual, distances);
-                Approximation::Differences(match bounds {
-                    Some(bounds) => differences.within(&bounds.lower, &bounds.upper),
-                    None => differences,
-                })
-            }
+        if let Some(approximator) = &mut self.approximator {
+            approximator.abandon();
         }
     }
 
-    fn complete(&self) -> bool {
-        match self {
-            Approximation::Differences(differences) => differences.ask().is_none(),
-            Approximation::ComplexStep(step) => step.ask().is_none(),
-        }
+    /// Whether an approximation is waiting for a residual.
+    pub fn is_at_work(&self) -> bool {
+        self.approximator.as_ref().is_some_and(Approximator::is_at_work)
     }
 
-    /// The point at which the residual is wanted; empty where it is complete.
+    /// The point at which the residual is wanted; None where no approximation waits for one.
     pub fn question<'py>(
         &self,
         py: Python<'py>,
         unknowns: &Unknowns,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        match self {
-            Approximation::Differences(differences) => {
-                unknowns.point(py, differences.ask().unwrap_or_default())
-            }
-            Approximation::ComplexStep(step) => unknowns.point(py, step.ask().unwrap_or_default()),
+    ) -> Option<PyResult<Bound<'py, PyAny>>> {
+        match self.approximator.as_ref()?.ask()? {
+            Question::At(point) => Some(unknowns.point(py, point)),
+            Question::OffTheRealAxis(point) => Some(unknowns.point(py, point)),
         }
     }
 
@@ -147,35 +106,84 @@ impl<T: Entry> Approximation<T> {
         name: &str,
         expect_count: impl Fn(usize) -> PyResult<()>,
     ) -> PyResult<()> {
-        match self {
-            Approximation::Differences(differences) => {
+        let Some(approximator) = &mut self.approximator else { return Ok(()) };
+        match approximator.ask() {
+            Some(Question::At(_)) => {
                 let mut values: Vec<T> = Vec::new();
                 arrays::read(value, name, &mut values)?;
                 expect_count(values.len())?;
-                differences.tell(&values);
+                approximator
+                    .tell(&values)
+                    .map_err(|dropped| PyValueError::new_err(not_analytic(name, dropped)))
             }
-            Approximation::ComplexStep(step) => {
+            Some(Question::OffTheRealAxis(_)) => {
                 let mut values: Vec<c64> = Vec::new();
                 arrays::read(value, name, &mut values)?;
                 expect_count(values.len())?;
-                step.tell(&values);
+                approximator.tell_off_the_real_axis(&values);
+                Ok(())
             }
-        }
-        Ok(())
-    }
-
-    fn into_jacobian(self) -> Array2<T> {
-        match self {
-            Approximation::Differences(differences) => differences.into_jacobian(),
-            Approximation::ComplexStep(step) => step.into_jacobian(),
+            None => Ok(()),
         }
     }
 
-    fn fits(&self, unknowns: usize, equations: usize) -> bool {
-        !self.complete()
-            && match self {
-                Approximation::Differences(differences) => differences.fits(unknowns, equations),
-                Approximation::ComplexStep(step) => step.fits(unknowns, equations),
-            }
+    /// Looks at the numbers that the residual is made of, whose precision the steps follow.
+    pub fn look_at(&mut self, value: &Bound<'_, PyAny>) {
+        if let Some(approximator) = &mut self.approximator
+            && let Some(precision) = arrays::precision(value)
+        {
+            approximator.coarsen(precision);
+        }
     }
+
+    /// The relative error of the residual, where an approximation had to follow it; otherwise 0.
+    pub fn precision(&self) -> f64 {
+        let precision = self.approximator.as_ref().map_or(0.0, Approximator::precision);
+        if precision > T::EPSILON { precision } else { 0.0 }
+    }
+
+    /// How often a Jacobian can be approximated better than at first.
+    pub fn refinements(&self) -> u8 {
+        self.approximator.as_ref().map_or(0, Approximator::refinements)
+    }
+
+    pub fn refine(&mut self, times: u8) {
+        if let Some(approximator) = &mut self.approximator {
+            approximator.refine(times);
+        }
+    }
+
+    /// What the complex step was refused for, in words.
+    pub fn refusal(&self) -> String {
+        self.dropped.map(|dropped| not_analytic("fun", dropped)).unwrap_or_default()
+    }
+
+    /// Whether the parts have the sizes that go together; those of saved state may not. An
+    /// approximation can be there only where the kernel `awaits` one.
+    pub fn fits(&self, unknowns: usize, equations: usize, awaits: bool) -> bool {
+        self.approximator.as_ref().is_none_or(|approximator| {
+            (awaits || !approximator.is_at_work()) && approximator.fits(unknowns, equations)
+        })
+    }
+}
+
+/// What to do about a residual that the complex step cannot see.
+fn not_analytic(name: &str, dropped: Dropped) -> String {
+    let what = match dropped {
+        Dropped::All => {
+            "its values for a complex x have no imaginary part, although they depend on x".into()
+        }
+        Dropped::Component(i) => format!(
+            "component {i} of its value has no imaginary part for any complex x, although it \
+             depends on x"
+        ),
+        Dropped::Unknown(j) => format!(
+            "its values have no imaginary part where component {j} of x has one, although they \
+             depend on it"
+        ),
+    };
+    format!(
+        "{name}: {what}. The complex step, jac='cs', needs a function that is analytic and keeps \
+         complex numbers (no abs, norm, maximum or cast to real); use jac='3-point' or '2-point'."
+    )
 }
