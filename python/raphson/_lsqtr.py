@@ -81,7 +81,8 @@ def lsqtr(
     ------
     ValueError
         If an argument or option has a value, or a callable returns an array of a shape, that does
-        not fit; in particular if `x0` is not within the bounds.
+        not fit; in particular if `x0` is not within the bounds. If `jac` is 'cs' and `fun` drops
+        all imaginary parts.
     TypeError
         If an argument or what a callable returns is not of the expected type.
 
@@ -128,6 +129,9 @@ def lsqtr(
     ``tr_method`` : {'qr', 'svd', 'cho'}, default 'qr'
         How the model is factored. All take the same path to rounding. 'cho' takes half the time of
         'qr' or less on tall problems, unless the Jacobian is badly conditioned.
+    ``diff_step`` : float, optional
+        Relative step of the approximations of the Jacobian. By default it follows the precision in
+        which `fun` computes.
 
     ======  =======  ==========================================================
     status  success  meaning
@@ -137,6 +141,8 @@ def lsqtr(
     3       True     step within `xtol`
     4       True     both of these
     5       True     relative optimality within ``relative_gtol``
+    6       True     as far as the rounding errors of a `fun` let that computes
+                     in less than double precision, with differences for `jac`
     0       False    `maxiter` iterations were not enough
     -1      False    ``max_nfev`` evaluations were not enough
     -2      False    the step is shorter than ``min_trust_radius``
@@ -145,6 +151,8 @@ def lsqtr(
     -5      False    the residual at `x0` has NaN or inf, or overflows
     -6      False    a Jacobian has NaN or inf, or overflows
     -7      False    the step is short only because the residual beyond it has NaN or inf
+    -8      False    ``jac='cs'``, and a component of `fun` drops the imaginary
+                     part of x
     ======  =======  ==========================================================
 
     A residual with NaN or inf later on counts as one that is too large. Status -7 means that the

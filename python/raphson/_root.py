@@ -154,7 +154,8 @@ def root(
     ------
     ValueError
         If an argument or option has a value, or a callable returns an array of a shape, that does
-        not fit; if `method` is not one of ours. With 'broyden1' also if a residual has NaN or inf.
+        not fit; if `method` is not one of ours. If `jac` is 'cs' and `fun` drops all imaginary
+        parts. With 'broyden1' also if a residual has NaN or inf.
     TypeError
         If an argument or what a callable returns is not of the expected type.
 
@@ -183,7 +184,8 @@ def root(
     ``line_search`` : {'armijo', None}, default 'armijo'
         None is plain Newton.
     ``diff_step`` : float, optional
-        Relative step of the approximations of J.
+        Relative step of the approximations of J. By default it follows the precision in which
+        `fun` computes, and gets better where the line search finds J wrong.
 
     ======  =======  ==========================================================
     status  success  meaning
@@ -196,6 +198,8 @@ def root(
     -3      False    the residual has NaN or inf
     -4      False    no step along the Newton direction reduces the residual
     -5      False    stopped by the caller
+    -6      False    ``jac='cs'``, and a component of `fun` drops the imaginary
+                     part of x
     ======  =======  ==========================================================
 
     **Method 'broyden1'** needs no Jacobian, see `broyden1`. Its options are those of
