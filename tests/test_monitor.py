@@ -400,7 +400,10 @@ class TestProgress:
         assert said in file.getvalue().splitlines()[-1]
         assert said in repr(monitor).splitlines()[0]
         for solve in SOLVES:
-            assert "diverging" not in repr(monitored(solve.make(), solve.residual, solve.jacobian))
+            solver = solve.make()
+            shown = repr(monitored(solver, solve.residual, solve.jacobian))
+            # Where a solve fails, rounding may decide how far astray it goes.
+            assert "diverging" not in shown or not solver.result().success
 
     @pytest.mark.parametrize("width", [60, 74, 120])
     def test_a_narrow_terminal_shows_the_evaluations(self, clock, monkeypatch, width):
