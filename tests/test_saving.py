@@ -616,6 +616,9 @@ def test_killed_again_and_again(tmp_path):
         assert kills < 500
     os.close(log)
     if _checkpoint._HAS_UNNAMED_FILES:
-        assert sorted(os.listdir(tmp_path)) == ["log", "run"]
+        # A kill between the two steps, naming the new file and moving it, leaves that: complete.
+        left = [name for name in os.listdir(tmp_path) if name not in ("log", "run")]
+        assert len(left) <= 1
+        assert all(raphson.load_checkpoint(str(tmp_path / name)) for name in left)
     found = raphson.load_checkpoint(path).result().x
     assert found.tobytes() == solve.call(solve.residual, solve.jacobian).tobytes()
