@@ -4,11 +4,13 @@
 //! - `drive`: loops that answer a kernel without Python
 //! - `linalg`: the linear algebra under them, and where LAPACK comes from
 //! - `saved`: the state of a solver as bytes
+//! - `forks`: who computes, for a fork to wait for
 //! - `python`: the drivers that answer the kernels with Python callables, and the module itself
 //!
 //! `python` uses `kernels`, `kernels` uses `linalg`, and neither of those knows of Python.
 
 pub mod drive;
+pub mod forks;
 pub mod kernels;
 pub mod linalg;
 #[cfg(feature = "python")]

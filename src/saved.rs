@@ -13,8 +13,12 @@
 //! names code, and whatever is read is checked before it is used: the checksum finds what went
 //! wrong by accident, and `fits` of each kernel's state refuses what was made to mislead.
 
+use std::io::Write;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+use crate::linalg::memory::{OutOfMemory, reserve};
 
 /// Goes up whenever a file of the older version cannot be read as before.
 pub const VERSION: u32 = 1;
@@ -65,15 +69,42 @@ impl std::fmt::Display for Refusal {
     }
 }
 
-pub fn to_bytes<S: Serialize>(label: &Label, state: &S) -> Result<Vec<u8>, String> {
-    let mut bytes = vec![0; HEADER];
-    let mut write = |object: &dyn Fn(&mut Vec<u8>) -> Result<(), rmp_serde::encode::Error>| {
-        object(&mut bytes).map_err(|error| error.to_string())
-    };
-    write(&|bytes| rmp_serde::encode::write_named(bytes, label))?;
-    write(&|bytes| rmp_serde::encode::write_named(bytes, state))?;
+pub fn to_bytes<S: Serialize>(label: &Label, state: &S) -> Result<Vec<u8>, Failure> {
+    let mut length = Length(HEADER);
+    write(&mut length, label, state)?;
+    let mut bytes = Vec::new();
+    reserve(&mut bytes, length.0).map_err(Failure::Memory)?;
+    bytes.resize(HEADER, 0);
+    write(&mut bytes, label, state)?;
     seal(&mut bytes);
     Ok(bytes)
+}
+
+/// Why a state is not saved.
+#[derive(Debug)]
+pub enum Failure {
+    Memory(OutOfMemory),
+    Unwritable(String),
+}
+
+fn write<S: Serialize>(to: &mut impl Write, label: &Label, state: &S) -> Result<(), Failure> {
+    let unwritable = |error: rmp_serde::encode::Error| Failure::Unwritable(error.to_string());
+    rmp_serde::encode::write_named(to, label).map_err(unwritable)?;
+    rmp_serde::encode::write_named(to, state).map_err(unwritable)
+}
+
+/// Counts the bytes that are written to it.
+struct Length(usize);
+
+impl Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Writes the header of what follows it.
@@ -211,7 +242,10 @@ pub mod array {
     use serde::{Deserializer, Serializer};
 
     pub fn serialize<T: Pod, S: Serializer>(array: &Array1<T>, to: S) -> Result<S::Ok, S::Error> {
-        super::vector::serialize(&array.to_vec(), to)
+        match array.as_slice() {
+            Some(in_order) => super::vector::serialize(in_order, to),
+            None => super::vector::serialize(&array.to_vec(), to),
+        }
     }
 
     pub fn deserialize<'de, T: Pod, D: Deserializer<'de>>(from: D) -> Result<Array1<T>, D::Error> {
@@ -225,7 +259,17 @@ pub mod matrix {
     use ndarray::{Array2, ShapeBuilder};
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-    #[derive(Deserialize, Serialize)]
+    #[derive(Serialize)]
+    #[serde(bound = "T: Pod")]
+    struct Borrowed<'a, T> {
+        rows: usize,
+        columns: usize,
+        by_columns: bool,
+        #[serde(with = "super::vector")]
+        entries: &'a [T],
+    }
+
+    #[derive(Deserialize)]
     #[serde(bound = "T: Pod")]
     struct Saved<T> {
         rows: usize,
@@ -238,9 +282,14 @@ pub mod matrix {
     pub fn serialize<T: Pod, S: Serializer>(matrix: &Array2<T>, to: S) -> Result<S::Ok, S::Error> {
         let by_columns = !matrix.is_standard_layout() && matrix.t().is_standard_layout();
         let in_order = if by_columns { matrix.t() } else { matrix.view() };
-        let entries = in_order.iter().copied().collect();
         let (rows, columns) = matrix.dim();
-        Saved { rows, columns, by_columns, entries }.serialize(to)
+        match in_order.as_slice() {
+            Some(entries) => Borrowed { rows, columns, by_columns, entries }.serialize(to),
+            None => {
+                let entries: Vec<T> = in_order.iter().copied().collect();
+                Borrowed { rows, columns, by_columns, entries: &entries }.serialize(to)
+            }
+        }
     }
 
     pub fn deserialize<'de, T: Pod, D: Deserializer<'de>>(from: D) -> Result<Array2<T>, D::Error> {

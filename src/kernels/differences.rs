@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use super::noise::differ_by_coarse_steps;
 use crate::linalg::Field;
+use crate::linalg::memory::bytes_of;
 use crate::saved;
 
 /// How far from x to evaluate.
@@ -123,6 +124,13 @@ impl Scheme {
             Scheme::ThreePoint => precision.cbrt(),
         }
     }
+}
+
+/// The bytes that a Jacobian in the making takes, whatever the rule.
+pub fn room<T: Field>(unknowns: usize, equations: usize) -> usize {
+    let jacobian = unknowns.saturating_mul(equations);
+    bytes_of::<T>(jacobian.saturating_add(2 * equations))
+        .saturating_add(bytes_of::<c64>(4usize.saturating_mul(unknowns)))
 }
 
 /// A finite-difference Jacobian in the making: asks for F at one displaced point after another.

@@ -75,7 +75,7 @@ impl ForwardDifferences {
 
     /// Begins a Jacobian at a point that has this residual.
     pub fn start(&mut self, point: &[f64], residual: &[f64]) -> Result<(), OutOfMemory> {
-        let count = point.len().checked_mul(residual.len()).ok_or(OutOfMemory)?;
+        let count = point.len().saturating_mul(residual.len());
         (self.group, self.groups) = (0, 0);
         size(&mut self.entries, count)?;
         for (vector, values) in

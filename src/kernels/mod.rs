@@ -19,6 +19,8 @@
 //! `start` gives the work space its size. A kernel that has solved a problem of the same size
 //! allocates nothing from then on until it is done.
 
+#[cfg(test)]
+mod allocator;
 pub mod approximation;
 #[cfg(test)]
 mod arbitrary;
@@ -32,6 +34,8 @@ pub mod newton;
 pub mod noise;
 #[cfg(test)]
 mod recordings;
+#[cfg(all(test, feature = "system-lapack"))]
+mod room;
 
 use ndarray::ArrayView2;
 

@@ -63,13 +63,13 @@ impl Householder {
     /// Makes room for a matrix of this shape, with at least as many rows as columns.
     pub fn size(&mut self, rows: usize, columns: usize) -> Result<(), OutOfMemory> {
         (self.rows, self.columns) = (rows, columns);
-        size(&mut self.entries, rows.checked_mul(columns).ok_or(OutOfMemory)?)?;
+        size(&mut self.entries, rows.saturating_mul(columns))?;
         for vector in self.vectors_mut() {
             size(vector, columns)?;
         }
         size(&mut self.permutation, columns)?;
         self.permutation.fill(0);
-        u32::try_from(columns).map_or(Err(OutOfMemory), |_| Ok(()))
+        u32::try_from(columns).map(|_| ()).map_err(|_| OutOfMemory(usize::MAX))
     }
 
     fn vectors_mut(&mut self) -> [&mut Vec<f64>; 4] {

@@ -13,6 +13,7 @@ use ndarray::{Array2, ArrayView1, ArrayViewMut1};
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
+use super::memory::bytes_of;
 use super::vector_units::vector_units;
 use super::{Field, threads};
 
@@ -344,6 +345,21 @@ fn run_halves<T: Field, R: Send, const TARGETS: usize>(
         (run_halves(low, false, run, join), run_halves(high, false, run, join))
     };
     join(low, high)
+}
+
+/// The bytes that a pass takes while it forms so many sums over vectors of this length.
+pub fn room_for_sums<T>(rows: usize, sums: usize) -> usize {
+    if rows <= BLOCK { 0 } else { blocks(rows).saturating_mul(bytes_of::<T>(sums)) }
+}
+
+/// The bytes that `gram` and `replace_by_combinations` take for so many vectors of this length.
+pub fn room_for_products<T>(rows: usize, vectors: usize) -> usize {
+    /// What the lists of blocks have for each vector of a block.
+    const OF_A_BLOCK: usize = 48;
+    let threads = threads_for(rows * vectors).map_or(1, ThreadPool::current_num_threads);
+    let copies_of_blocks = bytes_of::<T>(3 * threads * vectors * BLOCK.min(rows));
+    let matrices = bytes_of::<T>((threads + 64) * vectors * vectors);
+    copies_of_blocks + matrices + blocks(rows) * OF_A_BLOCK * (vectors + 1)
 }
 
 /// A block of vectors as the rows of a matrix: their products are then those of small matrices.

@@ -1,11 +1,11 @@
 //! Arrays between Python and the kernels. What Python gets is its own copy; what Python gives is
 //! copied before the next line of Python runs.
 
-use ndarray::IxDyn;
+use ndarray::{Array2, IxDyn};
 use ndarray_linalg::c64;
+use numpy::npyffi::PY_ARRAY_API;
 use numpy::{
-    Element, PyArray, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyUntypedArray,
-    PyUntypedArrayMethods,
+    Element, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods,
 };
 use pyo3::exceptions::{PyAttributeError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::intern;
@@ -16,6 +16,7 @@ use pyo3::types::{
 };
 
 use super::call::call;
+use super::memory::reserve;
 use crate::linalg::{Field, tall};
 
 /// A field whose elements NumPy holds.
@@ -92,14 +93,14 @@ pub fn describe(object: &Bound<'_, PyAny>) -> String {
 /// Complex numbers are an error where the field is real.
 pub fn read<T: Entry>(object: &Bound<'_, PyAny>, name: &str, into: &mut Vec<T>) -> PyResult<IxDyn> {
     into.clear();
-    if copy_if_contiguous(object, into) {
+    if copy_if_contiguous(object, into)? {
         return shape_of(object, name);
     }
     if let Some(shape) = read_sequence(object, into) {
         return Ok(shape);
     }
     let array = as_array(object, name)?;
-    if copy_if_contiguous(&array, into) {
+    if copy_if_contiguous(&array, into)? {
         return Ok(IxDyn(array.shape()));
     }
     match array.dtype().kind() {
@@ -111,7 +112,7 @@ pub fn read<T: Entry>(object: &Bound<'_, PyAny>, name: &str, into: &mut Vec<T>) 
     }
     let order = [("order", "C")].into_py_dict(object.py())?;
     let converted = array.call_method("astype", (T::get_dtype(object.py()),), Some(&order))?;
-    if !copy_if_contiguous(&converted, into) {
+    if !copy_if_contiguous(&converted, into)? {
         return Err(not_numbers(object, name));
     }
     Ok(IxDyn(array.shape()))
@@ -147,19 +148,16 @@ fn shape_of(object: &Bound<'_, PyAny>, name: &str) -> PyResult<IxDyn> {
 }
 
 /// Copies a C-ordered array of the field's own dtype; false for anything else.
-fn copy_if_contiguous<T: Entry>(object: &Bound<'_, PyAny>, into: &mut Vec<T>) -> bool {
+fn copy_if_contiguous<T: Entry>(object: &Bound<'_, PyAny>, into: &mut Vec<T>) -> PyResult<bool> {
     match object.cast::<PyArrayDyn<T>>() {
-        Ok(array) if array.is_c_contiguous() => {
-            copy_contiguous(array, into);
-            true
-        }
-        _ => false,
+        Ok(array) if array.is_c_contiguous() => copy_contiguous(array, into).map(|()| true),
+        _ => Ok(false),
     }
 }
 
-fn copy_contiguous<T: Entry>(array: &Bound<'_, PyArrayDyn<T>>, into: &mut Vec<T>) {
+fn copy_contiguous<T: Entry>(array: &Bound<'_, PyArrayDyn<T>>, into: &mut Vec<T>) -> PyResult<()> {
     let length = array.len();
-    into.reserve(length);
+    reserve(into, length)?;
     // SAFETY: a contiguous array holds `length` elements from `data()` on, the reserved memory has
     // room for as many, and the two do not overlap. They are copied as bytes because NumPy does not
     // promise alignment; any bytes are a valid number.
@@ -169,6 +167,7 @@ fn copy_contiguous<T: Entry>(array: &Bound<'_, PyArrayDyn<T>>, into: &mut Vec<T>
         std::ptr::copy_nonoverlapping(array.data().cast::<u8>().cast_const(), target, bytes);
         into.set_len(length);
     }
+    Ok(())
 }
 
 /// The quick way for a list or tuple of Python numbers, or of rows of them; None, with `into`
@@ -212,6 +211,9 @@ fn read_row<T: Entry>(object: &Bound<'_, PyAny>, into: &mut Vec<T>) -> Option<us
             Ok(float) => float.value(),
             Err(_) => item.cast_exact::<PyInt>().ok()?.extract().ok()?,
         };
+        if into.len() == into.capacity() {
+            reserve(into, into.len().max(4)).ok()?;
+        }
         into.push(T::of(value));
         Some(())
     })?;
@@ -238,6 +240,7 @@ fn read_objects<T: Entry>(
     into: &mut Vec<T>,
 ) -> PyResult<IxDyn> {
     let shape = IxDyn(array.shape());
+    reserve(into, array.len())?;
     for item in array.call_method0("flatten")?.try_iter()? {
         let item = item?;
         let value = to_complex(&item).map_err(|error| named(error, name, EXPECTED, &item))?;
@@ -336,10 +339,41 @@ pub fn to_python<'py, T: Entry>(
     py: Python<'py>,
     values: &[T],
     shape: &[usize],
-) -> Bound<'py, PyArrayDyn<T>> {
+) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
     assert_eq!(shape.iter().product::<usize>(), values.len());
-    let array = PyArray::zeros(py, IxDyn(shape), false);
+    let array = zeros::<T>(py, shape)?;
     // SAFETY: the new array is contiguous, has room for as many values, and nobody else has it.
     tall::copy(unsafe { std::slice::from_raw_parts_mut(array.data(), values.len()) }, values);
-    array
+    Ok(array)
+}
+
+/// A new array with the shape and the order of a matrix.
+pub fn matrix_to_python<'py, T: Entry>(
+    py: Python<'py>,
+    matrix: &Array2<T>,
+) -> PyResult<Bound<'py, PyAny>> {
+    if let Some(by_rows) = matrix.as_slice() {
+        return Ok(to_python(py, by_rows, &[matrix.nrows(), matrix.ncols()])?.into_any());
+    }
+    let transposed = zeros::<T>(py, &[matrix.ncols(), matrix.nrows()])?;
+    if let Some(by_columns) = matrix.t().as_slice() {
+        // SAFETY: as above.
+        let target = unsafe { std::slice::from_raw_parts_mut(transposed.data(), matrix.len()) };
+        tall::copy(target, by_columns);
+    } else if let Ok(mut target) = transposed.try_readwrite() {
+        target.as_array_mut().assign(&matrix.t());
+    }
+    transposed.getattr(intern!(py, "T"))
+}
+
+/// `numpy.zeros(shape)`, or NumPy's MemoryError. What rust-numpy makes panics instead.
+fn zeros<'py, T: Entry>(py: Python<'py>, shape: &[usize]) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
+    let dtype = T::get_dtype(py).into_dtype_ptr();
+    // SAFETY: the shape has as many lengths as are told, which NumPy only reads, and it takes the reference to the type.
+    // The result is a new array of this type and dimension, or null with an exception set.
+    unsafe {
+        let (count, lengths) = (shape.len() as i32, shape.as_ptr().cast_mut().cast());
+        let array = PY_ARRAY_API.PyArray_Zeros(py, count, lengths, dtype, 0);
+        Ok(Bound::from_owned_ptr_or_err(py, array)?.cast_into_unchecked())
+    }
 }

@@ -1,13 +1,20 @@
 //! Borrows LAPACK and BLAS from SciPy, which publishes the addresses of its routines to Cython
 //! modules.
 
+use ndarray::Array2;
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyCapsuleMethods, PyDict};
 
 use super::call::import;
+use super::memory::expect_memory;
 use crate::linalg::lapack::Lapack;
 use crate::linalg::lapack::borrowed::NAMES;
+use crate::linalg::lu::Lu;
+
+/// What OpenBLAS takes for a thread (32 MiB), with room for another kind of processor. Where it
+/// does not get it, it ends the process.
+const FOR_OPENBLAS: usize = 64 << 20;
 
 /// LAPACK, imported from SciPy the first time.
 pub fn load(py: Python<'_>) -> PyResult<Lapack> {
@@ -25,9 +32,13 @@ pub fn load(py: Python<'_>) -> PyResult<Lapack> {
         let published = if blas.contains(name)? { &blas } else { &lapack };
         *address = address_of(published, name)?;
     }
+    expect_memory(FOR_OPENBLAS)?;
     // SAFETY: each address was published under the name at its place, with a signature that has
     // C ints; it is part of a module that is never unloaded.
-    Ok(unsafe { Lapack::fill(addresses) })
+    let lapack = unsafe { Lapack::fill(addresses) };
+    // OpenBLAS takes its memory with the first call, and keeps it.
+    let _ = Lu::new(lapack, Array2::<f64>::eye(4).view());
+    Ok(lapack)
 }
 
 fn address_of(published: &Bound<'_, PyDict>, routine: &str) -> PyResult<usize> {

@@ -1,9 +1,8 @@
-//! Who is in a solve, and who computes, for forks and the end of the process to wait for.
+//! Who is in a solve, for the end of the process to wait for; and what Python calls around forks.
 //!
-//! BLAS stops its threads before the process is forked, and takes its memory down when it ends,
-//! whether or not somebody computes with it; then there are locks that nobody opens any more, or
-//! crashes. So both wait for work that is done without the GIL (`detached`, and errands). It runs
-//! no Python, so it ends.
+//! BLAS takes its memory down when the process ends, whether or not somebody computes with it, and
+//! does not survive a fork in the middle of its work. So both wait for work that is done without the
+//! GIL (`detached`, and errands; see `forks`).
 //!
 //! A daemon thread that comes back to an interpreter that is gone is ended by Python, which unwinds
 //! its stack, and what is dropped on the way needs the interpreter. So the end also waits until
@@ -14,66 +13,51 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyCFunction, PyDict, PyTuple};
 
-/// Threads that work without the GIL.
-static AT_WORK: AtomicUsize = AtomicUsize::new(0);
+use super::memory::no_memory;
+use super::stack;
+use crate::forks::{self, AtWork, GLANCE};
+use crate::linalg::memory;
+
 /// Threads that are inside.
 static INSIDE: AtomicUsize = AtomicUsize::new(0);
-/// Threads that are about to fork: no other begins to work.
-static FORKING: AtomicUsize = AtomicUsize::new(0);
 /// The end has begun: a thread that wants to come inside sleeps first.
 static ENDING: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     static IS_INSIDE: Cell<bool> = const { Cell::new(false) };
+    /// How many solves this thread is in, one within a function of the other.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
     /// This thread has slept, or is the one that the process ends in.
     static IS_READY: Cell<bool> = const { Cell::new(false) };
-    /// How many forks this thread has begun: a hook may fork as well.
-    static FORKS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// How often those who wait look again.
-const GLANCE: Duration = Duration::from_millis(1);
-/// How long they do where Python may be what they wait for.
+/// How long those wait where Python may be what they wait for.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Somebody at work without the GIL, in this thread or another.
-pub struct AtWork(());
-
-impl AtWork {
-    pub fn new(py: Python<'_>) -> Self {
-        let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
-            AT_WORK.fetch_add(1, SeqCst);
-            if FORKING.load(SeqCst) == 0 || FORKS.get() > 0 {
-                return AtWork(());
-            }
-            AT_WORK.fetch_sub(1, SeqCst);
-            py.detach(|| std::thread::sleep(GLANCE));
-        }
-        AT_WORK.fetch_add(1, SeqCst);
-        AtWork(())
-    }
+/// Begins to work, at first with the GIL.
+pub fn at_work(py: Python<'_>) -> AtWork {
+    AtWork::begin(|time| py.detach(|| std::thread::sleep(time)))
 }
 
-impl Drop for AtWork {
-    fn drop(&mut self) {
-        AT_WORK.fetch_sub(1, SeqCst);
-    }
-}
-
-/// Works without the GIL.
-pub fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {
-    let at_work = AtWork::new(py);
-    py.detach(|| {
-        let outcome = work();
+/// Works without the GIL, with so many bytes of memory; a MemoryError where they are not there.
+pub fn detached<T: Send>(
+    py: Python<'_>,
+    room: usize,
+    work: impl FnOnce() -> T + Send,
+) -> PyResult<T> {
+    let at_work = at_work(py);
+    let outcome = py.detach(|| {
+        // Threads have memory of their own, so this looks in the one that works.
+        let outcome = stack::with_room_for_lapack(|| memory::expect(room).map(|()| work()));
         drop(at_work);
         outcome
-    })
+    });
+    outcome.map_err(no_memory)
 }
 
 /// This thread is in a solve.
@@ -83,19 +67,26 @@ pub struct Inside {
 }
 
 impl Inside {
-    pub fn new(py: Python<'_>) -> Self {
+    /// A RecursionError where there are too many solves around this one.
+    pub fn new(py: Python<'_>) -> PyResult<Self> {
+        let depth = DEPTH.get();
+        if depth > 0 {
+            stack::expect_room()?;
+        }
+        DEPTH.set(depth + 1);
         IS_INSIDE.with(|is_inside| {
             let first = !is_inside.get();
             if first {
                 enter(py, is_inside);
             }
-            Inside { first }
+            Ok(Inside { first })
         })
     }
 }
 
 impl Drop for Inside {
     fn drop(&mut self) {
+        DEPTH.set(DEPTH.get() - 1);
         if self.first {
             IS_INSIDE.with(leave);
         }
@@ -139,7 +130,7 @@ pub fn register(py: Python<'_>) -> PyResult<()> {
     if let Some(register) = py.import("os")?.getattr_opt("register_at_fork")? {
         let hooks = [
             ("before", hook(py, before_fork)?),
-            ("after_in_parent", hook(py, |_| after_fork_in_parent())?),
+            ("after_in_parent", hook(py, |_| forks::over_in_parent())?),
             ("after_in_child", hook(py, |_| after_fork_in_child())?),
         ];
         register.call((), Some(&hooks.into_py_dict(py)?))?;
@@ -155,29 +146,14 @@ fn hook(py: Python<'_>, run: fn(Python<'_>)) -> PyResult<Bound<'_, PyCFunction>>
 }
 
 fn before_fork(py: Python<'_>) {
-    FORKS.set(FORKS.get() + 1);
-    FORKING.fetch_add(1, SeqCst);
-    py.detach(|| {
-        while AT_WORK.load(SeqCst) > 0 {
-            std::thread::sleep(GLANCE);
-        }
-    });
-}
-
-fn after_fork_in_parent() {
-    // A fork that had begun when this was registered did not begin here.
-    if let Some(others) = FORKS.get().checked_sub(1) {
-        FORKS.set(others);
-        FORKING.fetch_sub(1, SeqCst);
-    }
+    forks::announce();
+    py.detach(forks::await_rest);
 }
 
 /// Of all threads, the child has this one only.
 fn after_fork_in_child() {
-    AT_WORK.store(0, SeqCst);
+    forks::over_in_child();
     INSIDE.store(usize::from(IS_INSIDE.get()), SeqCst);
-    FORKS.set(0);
-    FORKING.store(0, SeqCst);
 }
 
 fn before_end(py: Python<'_>) {
@@ -186,7 +162,7 @@ fn before_end(py: Python<'_>) {
     py.detach(|| {
         let mut patience = PATIENCE;
         loop {
-            let at_work = AT_WORK.load(SeqCst) > 0;
+            let at_work = forks::at_work();
             if !at_work && (INSIDE.load(SeqCst) == 0 || patience.is_zero()) {
                 return;
             }

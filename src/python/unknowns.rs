@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 use serde::{Deserialize, Serialize};
 
+use crate::linalg::threads;
 use crate::python::arrays::{self, Entry, as_array, describe};
 use crate::python::call::call;
 
@@ -96,6 +97,7 @@ impl<'py> Start<'py> {
 
     /// The components of x0, all of which must be finite.
     pub fn values<T: Entry>(&self) -> PyResult<Vec<T>> {
+        threads::start_for(self.array.len());
         let mut start = Vec::new();
         arrays::read(&self.array, self.unknowns.name, &mut start)?;
         if let Some(position) = start.iter().position(|component: &T| !component.finite()) {
@@ -166,7 +168,7 @@ impl Unknowns {
         values: &[T],
         shape: &[usize],
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.converted(arrays::to_python(py, values, shape).into_any())
+        self.converted(arrays::to_python(py, values, shape)?.into_any())
     }
 
     /// An array of NumPy's as one of the kind of x0.
@@ -222,7 +224,7 @@ impl<T: Entry> Points<T> {
                 return Ok(last.clone().into_any());
             }
         }
-        let array = arrays::to_python(py, values, like.shape());
+        let array = arrays::to_python(py, values, like.shape())?;
         self.last = Some(array.clone().unbind());
         Ok(array.into_any())
     }

@@ -21,14 +21,12 @@ mod system;
 pub use answers::{Answers, answers, finite, number, tolerance};
 pub use surgery::{Cut, cuts};
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
 use ndarray_linalg::{c32, c64};
 use proptest::test_runner::Config;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::kernels::allocator::allocations;
 use crate::kernels::{self, Ask, Sizes, Tell};
 use crate::linalg::Field;
 use crate::saved::{Label, Saved, to_bytes};
@@ -299,51 +297,3 @@ pub fn allocations_when_warm<K: kernels::Kernel>(
     run(kernel);
     allocations() - before
 }
-
-/// Memory that has an end: no number in a small file may ask for more than this at once.
-struct Frugal;
-
-const MOST_MEMORY: usize = 1 << 26;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-/// How often this thread has allocated.
-pub fn allocations() -> u64 {
-    ALLOCATIONS.get()
-}
-
-fn count_one() {
-    // A thread that ends allocates after its counters are gone.
-    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-}
-
-// SAFETY: it is the system's allocator, or there is no memory.
-unsafe impl GlobalAlloc for Frugal {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count_one();
-        match layout.size() {
-            // SAFETY: the caller's promises are passed on.
-            0..=MOST_MEMORY => unsafe { System.alloc(layout) },
-            _ => std::ptr::null_mut(),
-        }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count_one();
-        match layout.size() {
-            // SAFETY: the caller's promises are passed on.
-            0..=MOST_MEMORY => unsafe { System.alloc_zeroed(layout) },
-            _ => std::ptr::null_mut(),
-        }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
-
-#[global_allocator]
-static FRUGAL: Frugal = Frugal;

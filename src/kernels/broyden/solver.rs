@@ -28,7 +28,7 @@ use super::line_search::{self, Armijo, LineSearch, MoreThuente};
 use super::termination::{Arrival, Termination};
 use crate::kernels::{self, Ask, Figures, Kernel, Sizes, Tell};
 use crate::linalg::Field;
-use crate::linalg::memory::{OutOfMemory, size};
+use crate::linalg::memory::{OutOfMemory, bytes_of, missing, size};
 use crate::linalg::norm::{Norms, copy_and_measure, max_norm, norm};
 use crate::linalg::tall::{copy, displace, move_by};
 use crate::saved;
@@ -242,6 +242,20 @@ impl<T: Field> Broyden<T> {
 
     pub fn options(&self) -> &Options<T> {
         &self.options
+    }
+
+    /// The bytes that `start` takes for so many unknowns.
+    pub fn room_to_begin(unknowns: usize) -> usize {
+        bytes_of::<T>(4usize.saturating_mul(unknowns))
+    }
+
+    /// The bytes that taking what is told next, or working, takes at most.
+    pub fn room(&self) -> usize {
+        let unknowns = self.point.len();
+        if self.is_untouched() {
+            return InverseJacobian::<T>::room_to_begin(unknowns);
+        }
+        missing(&self.previous, unknowns).saturating_add(self.inverse.room(unknowns))
     }
 
     /// The inverse Jacobian begins as −α times the identity.
@@ -501,7 +515,7 @@ impl<T: Field> Kernel for Broyden<T> {
                 self.point.copy_from_slice(x0);
                 Phase::FirstResidual
             }
-            Err(OutOfMemory) => Phase::Done(Stop::OutOfMemory),
+            Err(OutOfMemory(_)) => Phase::Done(Stop::OutOfMemory),
         };
     }
 
@@ -533,7 +547,7 @@ impl<T: Field> Kernel for Broyden<T> {
                         self.norms = copy_and_measure(&mut self.residual, residual);
                         self.arrive(1.0, moved)
                     }
-                    Err(OutOfMemory) => Phase::Done(Stop::OutOfMemory),
+                    Err(OutOfMemory(_)) => Phase::Done(Stop::OutOfMemory),
                 }
             }
             (Phase::Trial { then }, Tell::Residual(residual)) => {

@@ -8,7 +8,7 @@ use super::solver::{Hybrid, Options};
 use super::termination::Stop;
 use crate::drive::Problem;
 use crate::drive::one::One;
-use crate::kernels::arbitrary::allocations;
+use crate::kernels::allocator::allocations;
 use crate::kernels::{Ask, Kernel, Stop as _, Tell};
 
 fn options() -> Options {

@@ -33,7 +33,9 @@ use super::scaling::Scaling;
 use super::subproblem::{Method, Subproblem};
 use super::termination::{Stop, Termination, Trial};
 use crate::linalg::lapack::Lapack;
+use crate::linalg::memory::{OutOfMemory, bytes_of};
 use crate::linalg::norm::norm;
+use crate::linalg::tall::room_for_sums;
 use crate::saved;
 
 /// A start on a bound is moved off it by this, relative to the bound.
@@ -110,6 +112,9 @@ pub struct LeastSquares {
     /// The last trial point whose residual was not finite; empty where there was none.
     #[serde(with = "saved::vector")]
     undefined_at: Vec<f64>,
+    /// What the last step could not be computed for.
+    #[serde(skip)]
+    lack: Option<OutOfMemory>,
     #[serde(with = "saved::count")]
     iterations: u64,
     #[serde(with = "saved::count")]
@@ -154,6 +159,7 @@ impl LeastSquares {
             trial: Vec::new(),
             candidate: None,
             undefined_at: Vec::new(),
+            lack: None,
             iterations: 0,
             evaluations: 0,
             jacobians: 0,
@@ -165,6 +171,28 @@ impl LeastSquares {
             start,
             point,
         }
+    }
+
+    /// The bytes that `new` takes for so many unknowns, with its options.
+    pub fn room_to_begin(unknowns: usize) -> usize {
+        bytes_of::<f64>(12 * unknowns)
+    }
+
+    /// The bytes that taking so many first residuals takes.
+    pub fn room_for_residuals(rows: usize) -> usize {
+        bytes_of::<f64>(rows).saturating_add(room_for_sums::<f64>(rows, 1))
+    }
+
+    /// The bytes that taking anything else takes, at most, or computing a step.
+    pub fn room(&self) -> usize {
+        let (rows, unknowns) = (self.residual.len(), self.point.len());
+        let work = match self.phase {
+            Phase::Jacobian => self.subproblem.room_to_load(rows, unknowns),
+            Phase::Report | Phase::Step { .. } => self.subproblem.room_to_solve(unknowns),
+            Phase::FirstResidual | Phase::Trial | Phase::Done(_) => 0,
+        };
+        work.saturating_add(bytes_of::<f64>(30 * unknowns))
+            .saturating_add(Self::room_for_residuals(rows))
     }
 
     pub fn ask(&self) -> Ask<'_> {
@@ -314,11 +342,17 @@ impl LeastSquares {
         self.precision = precision;
     }
 
-    /// Computes the next step.
+    /// Computes the next step. Where there is no memory for it, `take_lack` says so, and it can be
+    /// tried again.
     pub fn step(&mut self) {
         if let Phase::Step { factor } = self.phase {
             self.phase = self.find_step(factor);
         }
+    }
+
+    /// What the last step could not be computed for, once.
+    pub fn take_lack(&mut self) -> Option<OutOfMemory> {
+        self.lack.take()
     }
 
     /// The report has been made, and the user may have asked to stop.
@@ -443,8 +477,15 @@ impl LeastSquares {
     }
 
     fn find_step(&mut self, factor: bool) -> Phase {
-        if factor && !self.subproblem.factor(&self.geometry) {
-            return self.give_up(Stop::ShortStep);
+        if factor {
+            match self.subproblem.factor(&self.geometry) {
+                Ok(true) => {}
+                Ok(false) => return self.give_up(Stop::ShortStep),
+                Err(lack) => {
+                    self.lack = Some(lack);
+                    return Phase::Step { factor };
+                }
+            }
         }
         let (candidate, multiplier) = self.candidate_within(self.radius);
         self.multiplier = multiplier;

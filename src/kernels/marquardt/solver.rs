@@ -97,7 +97,7 @@ impl Kernel for Marquardt {
 
     fn start(&mut self, x0: &[f64]) {
         self.phase = match self.size(x0.len()) {
-            Err(OutOfMemory) => Phase::Done(Stop::OutOfMemory),
+            Err(OutOfMemory(_)) => Phase::Done(Stop::OutOfMemory),
             Ok(()) if !self.options.are_proper(x0.len()) => Phase::Done(Stop::ImproperInput),
             Ok(()) => Phase::FirstResidual,
         };

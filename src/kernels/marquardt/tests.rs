@@ -8,7 +8,7 @@ use super::solver::{Marquardt, Options};
 use super::termination::{Stop, Tolerances};
 use crate::drive::Problem;
 use crate::drive::one::One;
-use crate::kernels::arbitrary::allocations;
+use crate::kernels::allocator::allocations;
 use crate::kernels::{Ask, Kernel, Stop as _, Tell};
 use crate::linalg::householder::Remainders;
 

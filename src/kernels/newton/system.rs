@@ -50,7 +50,9 @@ use super::line_search::{Backtracking, Verdict};
 use crate::linalg::Field;
 use crate::linalg::lapack::Lapack;
 use crate::linalg::lu::Lu;
+use crate::linalg::memory::bytes_of;
 use crate::linalg::norm::{max_norm, norm};
+use crate::linalg::tall::room_for_sums;
 use crate::saved;
 
 /// What the solver needs next.
@@ -187,6 +189,23 @@ impl<T: Field> System<T> {
             improvements_left: 0,
             departure: None,
         }
+    }
+
+    /// The bytes that `new` takes for so many unknowns, beside the start.
+    pub fn room_to_begin(unknowns: usize) -> usize {
+        bytes_of::<T>(7 * unknowns) + bytes_of::<f64>(unknowns)
+    }
+
+    /// The bytes that taking anything but a dense Jacobian takes, at most.
+    pub fn room(&self) -> usize {
+        let unknowns = self.point.len();
+        bytes_of::<T>(2 * unknowns) + room_for_sums::<T>(unknowns, 1)
+    }
+
+    /// The bytes that taking a dense Jacobian takes.
+    pub fn room_for_jacobian(unknowns: usize) -> usize {
+        bytes_of::<T>(unknowns.saturating_mul(unknowns).saturating_add(2 * unknowns))
+            .saturating_add(bytes_of::<i32>(unknowns))
     }
 
     pub fn ask(&self) -> Ask<'_, T> {

@@ -90,6 +90,11 @@ const QR_BLOCK: usize = 32;
 /// Panels of the factorization of two triangles; measured at n = 10, 200 and 1000.
 const PANEL: usize = 16;
 
+/// The work space of the two routines that follow, for matrices with so many rows and columns.
+pub fn work_space(rows: usize, columns: usize) -> usize {
+    (rows.min(columns) + QR_BLOCK * columns).max(2 * PANEL * columns)
+}
+
 /// Householder QR in place, A = QR, of a matrix of `rows` × `columns`: R is left in the upper
 /// triangle. `work` grows to what the routine needs.
 pub fn qr(_: Lapack, a: &mut [f64], rows: usize, columns: usize, work: &mut Vec<f64>) {

@@ -104,7 +104,7 @@ impl Broyden1 {
         xin: &Bound<'_, PyAny>,
         options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PyClassInitializer<Self>> {
-        let _inside = Inside::new(xin.py());
+        let _inside = Inside::new(xin.py())?;
         let none = PyDict::new(xin.py());
         let options = options.unwrap_or(&none);
         refuse_unknown(options, &OPTIONS, "Broyden1")?;
@@ -166,7 +166,7 @@ pub fn broyden1<'py>(
     settings: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = function.py();
-    let _inside = Inside::new(py);
+    let _inside = Inside::new(py)?;
     let residual = Callable::new(function, &PyTuple::empty(py), "F")?;
     let (start, names) = (Start::read(xin, "xin")?, Names::of_broyden1(py));
     let solver = solve(residual, Jacobians::None, start, callback, settings, &names)?;
@@ -189,7 +189,7 @@ pub fn root_broyden1<'py>(
     callback: &Bound<'py, PyAny>,
     settings: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let _inside = Inside::new(fun.py());
+    let _inside = Inside::new(fun.py())?;
     let residual = Callable::new(fun, args, "fun")?;
     let jacobians = if pairs { Jacobians::WithResidual(None) } else { Jacobians::None };
     let (start, names) = (Start::read(x0, "x0")?, Names::of_root(fun.py()));

@@ -15,6 +15,7 @@ use crate::linalg::norm::max_norm;
 use crate::python::arrays::{self, Entry, as_array};
 use crate::python::call::call;
 use crate::python::lapack;
+use crate::python::memory::{expect_memory, reserve};
 use crate::python::numbers::real;
 use crate::python::presence::detached;
 use crate::python::results::optimize_result;
@@ -54,8 +55,11 @@ impl Beginning {
         Ok(Beginning { unknowns: start.unknowns, settings, field, start: values })
     }
 
-    fn narrowed<T: Entry>(&self) -> Vec<T> {
-        self.start.iter().map(|&x| T::from_complex(x)).collect()
+    fn narrowed<T: Entry>(&self) -> PyResult<Vec<T>> {
+        let mut start = Vec::new();
+        reserve(&mut start, self.start.len())?;
+        start.extend(self.start.iter().map(|&x| T::from_complex(x)));
+        Ok(start)
     }
 
     fn begin<T: Entry>(
@@ -64,7 +68,7 @@ impl Beginning {
         name: &str,
     ) -> PyResult<Option<Box<dyn Session>>> {
         let settings = &self.settings;
-        let start = self.narrowed::<T>();
+        let start = self.narrowed::<T>()?;
         let mut residual = Vec::new();
         arrays::read::<T>(first, name, &mut residual)?;
         self.unknowns.expect_count(residual.len(), first, name)?;
@@ -72,6 +76,7 @@ impl Beginning {
             true => Ok(T::from_complex(alpha)),
             false => Err(PyTypeError::new_err("alpha is complex, but x and F(x) are real")),
         });
+        expect_memory(Broyden::<T>::room_to_begin(start.len()))?;
         let options = Options {
             alpha: alpha.transpose()?,
             limit: settings.limit,
@@ -96,10 +101,18 @@ impl Beginning {
 }
 
 fn widened<T: Entry>(start: &Start<'_>) -> PyResult<Vec<c64>> {
-    Ok(start.values::<T>()?.into_iter().map(|x| x.to_complex()).collect())
+    let values = start.values::<T>()?;
+    let mut widened = Vec::new();
+    reserve(&mut widened, values.len())?;
+    widened.extend(values.into_iter().map(|x| x.to_complex()));
+    Ok(widened)
 }
 
 impl Session for Beginning {
+    fn room(&self) -> usize {
+        0
+    }
+
     fn advance(&mut self, _: Python<'_>) -> PyResult<Next> {
         Ok(Next::Residual)
     }
@@ -142,9 +155,9 @@ impl Session for Beginning {
 
     fn point<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match self.field {
-            FieldOf::Single => self.unknowns.point(py, &self.narrowed::<f32>()),
-            FieldOf::Double => self.unknowns.point(py, &self.narrowed::<f64>()),
-            FieldOf::ComplexSingle => self.unknowns.point(py, &self.narrowed::<c32>()),
+            FieldOf::Single => self.unknowns.point(py, &self.narrowed::<f32>()?),
+            FieldOf::Double => self.unknowns.point(py, &self.narrowed::<f64>()?),
+            FieldOf::ComplexSingle => self.unknowns.point(py, &self.narrowed::<c32>()?),
             FieldOf::ComplexDouble => self.unknowns.point(py, &self.start),
         }
     }
@@ -217,7 +230,11 @@ impl<T: Entry> Iteration<T> {
 
     fn measure(&self, py: Python<'_>, residual: &[T], point: &[T], step: &[T]) -> PyResult<Sizes> {
         // Before there is a direction, SciPy measures a vector of infinities.
-        let first = vec![T::of(f64::INFINITY); point.len()];
+        let mut first = Vec::new();
+        if step.is_empty() {
+            reserve(&mut first, point.len())?;
+            first.resize(point.len(), T::of(f64::INFINITY));
+        }
         let step = if step.is_empty() { &first } else { step };
         Ok(Sizes {
             residual: self.norm_of(py, residual)?,
@@ -266,6 +283,10 @@ impl<T: Entry> Iteration<T> {
 }
 
 impl<T: Entry> Session for Iteration<T> {
+    fn room(&self) -> usize {
+        self.kernel.room()
+    }
+
     fn advance(&mut self, py: Python<'_>) -> PyResult<Next> {
         loop {
             match self.kernel.ask() {
@@ -273,11 +294,15 @@ impl<T: Entry> Session for Iteration<T> {
                 Ask::Report => return Ok(Next::Report),
                 Ask::Work { operations } if operations > LONG => return Ok(Next::Work),
                 Ask::Work { operations } if operations > WORTH_DETACHING => {
-                    let kernel = &mut self.kernel;
-                    detached(py, || kernel.work());
+                    let (room, kernel) = (self.kernel.room(), &mut self.kernel);
+                    detached(py, room, || kernel.work())?;
                 }
-                Ask::Work { .. } => self.kernel.work(),
+                Ask::Work { .. } => {
+                    expect_memory(self.kernel.room())?;
+                    self.kernel.work();
+                }
                 Ask::Sizes { residual, point, step } => {
+                    expect_memory(self.room())?;
                     let sizes = self.measure(py, residual, point, step)?;
                     self.kernel.tell(Tell::Sizes(sizes));
                 }

@@ -13,6 +13,7 @@ use crate::kernels::lsqtr::solver;
 use crate::python::arrays::describe;
 use crate::python::callable::{Callable, unpack};
 use crate::python::lapack;
+use crate::python::memory::expect_memory;
 use crate::python::numbers::real;
 use crate::python::options::{given, refuse_unknown};
 use crate::python::presence::Inside;
@@ -95,6 +96,7 @@ impl LeastSquares {
             }
         };
         let values: Vec<f64> = start.values()?;
+        expect_memory(solver::LeastSquares::room_to_begin(values.len()))?;
         let settings = Settings::read(settings, values.len(), epsilon)?;
         let bounds = &settings.solver.bounds;
         let outside = |&i: &usize| values[i] < bounds.lower[i] || values[i] > bounds.upper[i];
@@ -126,7 +128,7 @@ impl LeastSquares {
         options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PyClassInitializer<Self>> {
         let py = x0.py();
-        let _inside = Inside::new(py);
+        let _inside = Inside::new(py)?;
         let settings = match options {
             Some(options) => options.copy()?,
             None => PyDict::new(py),
@@ -218,7 +220,7 @@ pub fn lsqtr<'py>(
     keywords: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = fun.py();
-    let _inside = Inside::new(py);
+    let _inside = Inside::new(py)?;
     let verbose = given(keywords, intern!(py, "verbose"))?;
     let args = unpack(args)?;
     let residual = Callable::new(fun, &args, "fun")?;

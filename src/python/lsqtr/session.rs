@@ -1,7 +1,7 @@
 //! The least-squares kernel for Python values.
 
 use ndarray::{Array2, ArrayView2, Dimension, Ix2};
-use numpy::{IntoPyArray, PyArray1, PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods, ToPyArray};
+use numpy::{IntoPyArray, PyArray1, PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -9,17 +9,20 @@ use pyo3::types::{PyDict, PyList};
 use serde::{Deserialize, Serialize};
 
 use super::report;
-use crate::kernels::differences::Distances;
+use crate::kernels::differences::{self, Distances};
 use crate::kernels::lsqtr::bounds::Margin;
 use crate::kernels::lsqtr::solver::{Ask, LeastSquares, Options};
 use crate::kernels::lsqtr::termination::Stop;
 use crate::linalg::lu::LARGEST_ORDER;
+use crate::linalg::memory::bytes_of;
 use crate::linalg::norm::norm;
+use crate::linalg::tall::threads_for;
+use crate::linalg::threads;
 use crate::python::arrays::{self, describe};
 use crate::python::lapack;
+use crate::python::memory::{expect_memory, no_memory};
 use crate::python::presence::detached;
 use crate::python::results::optimize_result;
-use crate::python::root::jacobian::expect_memory;
 use crate::python::solver::approximation::{Rule, Source, Way};
 use crate::python::solver::errand::is_long;
 use crate::python::solver::saving;
@@ -93,24 +96,33 @@ impl Iteration {
     fn begin_approximation(&mut self) -> PyResult<()> {
         let State { kernel, jacobian_source, .. } = &mut self.state;
         let (point, residual) = (kernel.point(), kernel.residual());
-        expect_room(residual.len(), point.len(), kernel.jacobians())?;
+        let (m, n) = (residual.len(), point.len());
+        refuse_many_unknowns(n)?;
+        threads_for(2 * m * n);
+        // The Jacobian is also handed out.
+        expect_memory(kernel.room().saturating_add(differences::room::<f64>(n, 2 * m)))?;
         jacobian_source.begin(point, residual, Some(&kernel.options().bounds));
         Ok(())
     }
 
-    fn tell_approximation(&mut self, py: Python<'_>, jacobian: Array2<f64>) {
+    fn tell_approximation(&mut self, py: Python<'_>, jacobian: Array2<f64>) -> PyResult<()> {
+        expect_memory(self.state.kernel.room())?;
         let State { kernel, jacobian_source, .. } = &mut self.state;
         kernel.set_precision(jacobian_source.precision());
         kernel.tell_jacobian(jacobian.view());
         self.jacobian = Some(jacobian.into_pyarray(py).into_any().unbind());
+        Ok(())
     }
 
-    fn step(&mut self, py: Python<'_>) {
+    fn step(&mut self, py: Python<'_>) -> PyResult<()> {
+        let room = self.room();
         let kernel = &mut self.state.kernel;
         if kernel.residual().len() * kernel.point().len() < WORTH_DETACHING {
+            expect_memory(room)?;
             kernel.step();
+            Ok(())
         } else {
-            detached(py, || kernel.step());
+            detached(py, room, || kernel.step())
         }
     }
 
@@ -125,11 +137,15 @@ impl Iteration {
         let first = expected == 0;
         let count = arrays::with_values(value, name, buffer, |residual| {
             let fits = if first { !residual.is_empty() } else { residual.len() == expected };
+            if first {
+                threads::start_for(residual.len());
+                expect_memory(2 * LeastSquares::room_for_residuals(residual.len()))?;
+            }
             if fits {
                 kernel.tell_residual(residual);
             }
-            residual.len()
-        })?;
+            PyResult::Ok(residual.len())
+        })??;
         if !first {
             expect_count(count, expected, name, value)?;
             self.state.radii.push(self.state.kernel.radius());
@@ -148,7 +164,8 @@ impl Iteration {
     fn tell_jacobian(&mut self, returned: &Bound<'_, PyAny>, name: &str) -> PyResult<()> {
         let kernel = &mut self.state.kernel;
         let (m, n) = (kernel.residual().len(), kernel.point().len());
-        expect_room(m, n, kernel.jacobians())?;
+        refuse_many_unknowns(n)?;
+        threads_for(2 * m * n);
         if let Ok(array) = returned.cast::<PyArrayDyn<f64>>()
             && array.shape() == [m, n]
             && arrays::lies_regularly(array)
@@ -172,8 +189,9 @@ impl Iteration {
         };
         let kept = match returned.hasattr("shape")? {
             true => returned.clone(),
-            false => arrays::to_python(returned.py(), &entries, &[m, n]).into_any(),
+            false => arrays::to_python(returned.py(), &entries, &[m, n])?.into_any(),
         };
+        expect_memory(kernel.room())?;
         kernel.tell_jacobian(view);
         self.jacobian = Some(kept.unbind());
         Ok(())
@@ -199,14 +217,22 @@ impl Iteration {
 }
 
 impl Session for Iteration {
+    fn room(&self) -> usize {
+        let point = bytes_of::<f64>(self.state.kernel.point().len());
+        self.state.kernel.room().saturating_add(point)
+    }
+
     fn advance(&mut self, py: Python<'_>) -> PyResult<Next> {
         loop {
+            if let Some(lack) = self.state.kernel.take_lack() {
+                return Err(no_memory(lack));
+            }
             match self.state.kernel.ask() {
                 Ask::Residual(_) => return Ok(Next::Residual),
                 Ask::Report => return Ok(Next::Report),
                 Ask::Done(_) => return Ok(Next::Nothing),
                 Ask::Step if self.step_is_long() => return Ok(Next::Work),
-                Ask::Step => self.step(py),
+                Ask::Step => self.step(py)?,
                 Ask::Jacobian => {
                     // The last one is that of another point, and the next may need its memory.
                     self.jacobian = None;
@@ -214,7 +240,7 @@ impl Session for Iteration {
                         Way::Jacobian => return Ok(Next::Jacobian),
                         Way::Residual => return Ok(Next::Residual),
                         Way::Begin => self.begin_approximation()?,
-                        Way::Complete(jacobian) => self.tell_approximation(py, jacobian),
+                        Way::Complete(jacobian) => self.tell_approximation(py, jacobian)?,
                         Way::NotAnalytic => self.state.kernel.tell_not_analytic(),
                     }
                 }
@@ -359,6 +385,7 @@ impl Session for Iteration {
             return Ok(());
         }
         let message = self.message(py, stop)?;
+        expect_memory(bytes_of::<f64>(kernel.point().len()))?;
         let gaps = kernel.point().iter().zip(kernel.start()).map(|(x, start)| x - start);
         let distance = norm(&gaps.collect::<Vec<_>>());
         print(py, &report::summary(py, kernel, stop.success(), &message, distance)?)
@@ -366,6 +393,8 @@ impl Session for Iteration {
 
     fn result<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let State { kernel, unknowns, first_residual, points, radii, .. } = &self.state;
+        // For the active mask.
+        expect_memory(bytes_of::<i64>(2 * unknowns.count()))?;
         let Ask::Done(stop) = kernel.ask() else { return optimize_result(py) };
         let residual = unknowns.vector(py, kernel.residual())?;
         let allx = PyList::empty(py);
@@ -419,19 +448,14 @@ impl Session for Iteration {
     }
 }
 
-/// Whether a first Jacobian of m rows and n columns can be kept and factored; the later ones are
-/// where it was.
-fn expect_room(m: usize, n: usize, jacobians: u64) -> PyResult<()> {
-    if jacobians > 0 {
+/// A Jacobian of so many columns can be factored.
+fn refuse_many_unknowns(n: usize) -> PyResult<()> {
+    if n < LARGEST_ORDER {
         return Ok(());
     }
-    if n >= LARGEST_ORDER {
-        return Err(PyValueError::new_err(format!(
-            "jac: {n} unknowns are too many for LAPACK (fewer than {LARGEST_ORDER})"
-        )));
-    }
-    let factors = 4 * (n + 1).pow(2);
-    expect_memory::<f64>(m.saturating_mul(2 * n + 1).saturating_add(factors))
+    Err(PyValueError::new_err(format!(
+        "jac: {n} unknowns are too many for LAPACK (fewer than {LARGEST_ORDER})"
+    )))
 }
 
 fn expect_count(
@@ -466,6 +490,7 @@ pub fn load(py: Python<'_>, data: &[u8]) -> PyResult<Box<dyn Session>> {
         return Err(saving::inconsistent());
     }
     state.unknowns.name = "x0";
-    let jacobian = jacobian.map(|SavedJacobian(matrix)| matrix.to_pyarray(py).into_any().unbind());
+    let to_python = |SavedJacobian(matrix)| arrays::matrix_to_python(py, &matrix);
+    let jacobian = jacobian.map(to_python).transpose()?.map(Bound::unbind);
     Ok(Box::new(Iteration { state, jacobian, buffer: Vec::new() }))
 }

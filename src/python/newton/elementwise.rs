@@ -13,7 +13,9 @@ use ndarray_linalg::c64;
 use super::{Functions, Options, warn};
 use crate::kernels::newton::elementwise::{self, Ask, Elementwise, Limits, Secant, Tangent};
 use crate::linalg::Field;
+use crate::linalg::memory::bytes_of;
 use crate::python::arrays::{self, Entry, as_array, describe};
+use crate::python::memory::{expect_memory, reserve};
 use crate::python::numbers::Kind;
 use crate::python::results::array_result;
 use crate::python::text::formatted;
@@ -50,17 +52,18 @@ impl AnyElementwise {
         in_its_field!(self, solver => solver.untouched())
     }
 
-    fn points<'py>(&self, py: Python<'py>, shape: &[usize]) -> Bound<'py, PyAny> {
-        in_its_field!(self, solver => arrays::to_python(py, solver.points(), shape).into_any())
+    fn points<'py>(&self, py: Python<'py>, shape: &[usize]) -> PyResult<Bound<'py, PyAny>> {
+        in_its_field!(self, solver => Ok(arrays::to_python(py, solver.points(), shape)?.into_any()))
     }
 
     /// The second points of the secant method are made before any value is known, so they are
     /// real where the first ones are.
-    fn real_points<'py>(&self, py: Python<'py>, shape: &[usize]) -> Bound<'py, PyAny> {
+    fn real_points<'py>(&self, py: Python<'py>, shape: &[usize]) -> PyResult<Bound<'py, PyAny>> {
+        expect_memory(bytes_of::<f64>(shape.iter().product()))?;
         let points: Vec<f64> = in_its_field!(self, solver => {
             solver.points().iter().map(|point| point.to_complex().re).collect()
         });
-        arrays::to_python(py, &points, shape).into_any()
+        Ok(arrays::to_python(py, &points, shape)?.into_any())
     }
 
     fn failing(&self) -> &[bool] {
@@ -71,11 +74,21 @@ impl AnyElementwise {
         in_its_field!(self, solver => solver.stuck())
     }
 
-    fn tell(&mut self, answer: &mut Answer) {
+    fn tell(&mut self, answer: &mut Answer) -> PyResult<()> {
         let single = answer.single;
+        if let AnyElementwise::Complex(_) = self
+            && !answer.is_complex
+        {
+            answer.complex.clear();
+            reserve(&mut answer.complex, answer.real.len())?;
+            answer.complex.extend(answer.real.iter().map(|&value| c64::from(value)));
+        }
         if answer.is_complex
             && let AnyElementwise::Real(solver) = self
         {
+            let points = solver.points().len();
+            let room = Elementwise::<c64>::room(points);
+            expect_memory(room.saturating_add(bytes_of::<c64>(points)))?;
             *self = AnyElementwise::Complex(solver.embed(c64::from));
         }
         match self {
@@ -83,12 +96,10 @@ impl AnyElementwise {
                 solver.tell(elementwise::Answer { values: &mut answer.real, single });
             }
             AnyElementwise::Complex(solver) => {
-                if !answer.is_complex {
-                    answer.complex = answer.real.iter().map(|&value| value.into()).collect();
-                }
                 solver.tell(elementwise::Answer { values: &mut answer.complex, single });
             }
         }
+        Ok(())
     }
 
     /// SciPy's measure of how far apart the ends of the flat secants are.
@@ -129,8 +140,8 @@ pub fn solve<'py>(
             Ask::Values => {
                 points = match functions.value.calls {
                     0 => starts.clone(),
-                    1 if secant && !kind.complex => solver.real_points(py, &shape),
-                    _ => solver.points(py, &shape),
+                    1 if secant && !kind.complex => solver.real_points(py, &shape)?,
+                    _ => solver.points(py, &shape)?,
                 };
                 (Some(&mut functions.value), false)
             }
@@ -143,9 +154,11 @@ pub fn solve<'py>(
         };
         let returned = function.call(&points)?;
         answer.read(&returned, function.name, &shape, may_be_constant)?;
-        solver.tell(&mut answer);
+        solver.tell(&mut answer)?;
     }
-    let roots = if solver.untouched() { copy(x0)? } else { solver.points(py, &shape) };
+    let roots = if solver.untouched() { copy(x0)? } else { solver.points(py, &shape)? };
+    // The flags of what is stuck, and of what has converged.
+    expect_memory(bytes_of::<bool>(3 * solver.failing().len()))?;
     let stuck = solver.stuck();
     report_failures(py, &solver, &stuck, options.maxiter)?;
     if !options.full_output {
@@ -184,6 +197,7 @@ fn begin(
     ) -> PyResult<Elementwise<T>> {
         let mut values = Vec::new();
         arrays::read::<T>(starts, "x0", &mut values)?;
+        expect_memory(Elementwise::<T>::room(values.len()))?;
         Ok(if secant {
             Elementwise::Secant(Secant::new(values, limits))
         } else {
@@ -220,26 +234,38 @@ impl Answer {
         self.is_complex = matches!(dtype.kind(), b'c' | b'O');
         if self.is_complex {
             arrays::read(&array, name, &mut self.complex)?;
-            self.drop_imaginary_zeros(dtype.kind() == b'O');
+            self.drop_imaginary_zeros(dtype.kind() == b'O')?;
         } else {
             arrays::read(&array, name, &mut self.real)?;
         }
         if constant {
             let count = expected.iter().product();
-            self.real = self.real.repeat(count);
-            self.complex = self.complex.repeat(count);
+            repeat(&mut self.real, count)?;
+            repeat(&mut self.complex, count)?;
         }
         Ok(())
     }
 
     /// Objects may be real after all, and zeros end the iteration at points that are real.
-    fn drop_imaginary_zeros(&mut self, objects: bool) {
+    fn drop_imaginary_zeros(&mut self, objects: bool) -> PyResult<()> {
         let real = |value: &c64| value.im == 0.0 && (objects || value.re == 0.0);
         if self.complex.iter().all(real) {
-            self.real = self.complex.iter().map(|value| value.re).collect();
+            self.real.clear();
+            reserve(&mut self.real, self.complex.len())?;
+            self.real.extend(self.complex.iter().map(|value| value.re));
             self.is_complex = false;
         }
+        Ok(())
     }
+}
+
+/// One number, if there is one, as many times.
+fn repeat<T: Copy>(number: &mut Vec<T>, count: usize) -> PyResult<()> {
+    if let Some(&value) = number.first() {
+        reserve(number, count)?;
+        number.resize(count, value);
+    }
+    Ok(())
 }
 
 /// Raises where no element converged and warns where some did not, in SciPy's words.

@@ -58,7 +58,7 @@ pub fn newton<'py>(
     full_output: &Bound<'py, PyAny>,
     disp: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let _inside = Inside::new(x0.py());
+    let _inside = Inside::new(x0.py())?;
     let options = Options {
         tol: real(tol, "tol")?,
         rtol: real(rtol, "rtol")?,

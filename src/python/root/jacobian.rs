@@ -1,19 +1,20 @@
 //! Where the Jacobian of a system comes from, and what the user may return as one.
 
 use ndarray::{Array2, Dimension};
-use numpy::{
-    PyArray1, PyArrayDescr, PyArrayDescrMethods, PyArrayMethods, PyUntypedArray, ToPyArray,
-};
-use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyTypeError, PyValueError};
+use numpy::{PyArray1, PyArrayDescr, PyArrayDescrMethods, PyArrayMethods, PyUntypedArray};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyList};
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::differences::Scheme;
+use crate::kernels::newton::system::System;
 use crate::linalg::lu::LARGEST_ORDER;
+use crate::linalg::memory::bytes_of;
 use crate::python::arrays::{self, Entry, describe};
 use crate::python::call::{call, import};
+use crate::python::memory::expect_memory;
 use crate::python::solver::approximation::Rule;
 use crate::python::solver::saving;
 use crate::saved;
@@ -120,16 +121,19 @@ impl<T: Entry> Returned<T> {
     }
 
     /// What the result carries as `jac`.
-    pub fn to_python<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+    pub fn to_python<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match self {
-            Returned::Dense(matrix) => matrix.to_pyarray(py).into_any(),
-            Returned::Sparse(sparse) => sparse.matrix.bind(py).clone(),
+            Returned::Dense(matrix) => arrays::matrix_to_python(py, matrix),
+            Returned::Sparse(sparse) => Ok(sparse.matrix.bind(py).clone()),
         }
     }
 
     pub fn to_save(&self, py: Python<'_>) -> PyResult<SavedJacobian<T>> {
         match self {
-            Returned::Dense(matrix) => Ok(SavedJacobian::Dense(matrix.clone())),
+            Returned::Dense(matrix) => {
+                expect_memory(bytes_of::<T>(matrix.len()))?;
+                Ok(SavedJacobian::Dense(matrix.clone()))
+            }
             Returned::Sparse(sparse) => sparse.to_save(py),
         }
     }
@@ -155,7 +159,7 @@ impl<T: Entry> SavedJacobian<T> {
             SavedJacobian::Dense(_) => Err(saving::inconsistent()),
             SavedJacobian::Sparse { entries, rows, starts } => {
                 let parts = (
-                    arrays::to_python(py, &entries, &[entries.len()]),
+                    arrays::to_python(py, &entries, &[entries.len()])?,
                     PyArray1::from_vec(py, rows),
                     PyArray1::from_vec(py, starts),
                 );
@@ -168,22 +172,15 @@ impl<T: Entry> SavedJacobian<T> {
     }
 }
 
-/// A dense Jacobian of this order can be factored.
-pub fn refuse_large_order<T>(order: usize) -> PyResult<()> {
+/// A dense Jacobian of this order can be read and factored.
+pub fn refuse_large_order<T: Entry>(order: usize) -> PyResult<()> {
     if order <= LARGEST_ORDER {
-        return expect_memory::<T>(2 * order * order);
+        return expect_memory(2 * System::<T>::room_for_jacobian(order));
     }
     Err(PyValueError::new_err(format!(
         "jac: a dense Jacobian of {order} unknowns is too large for LAPACK (at most \
          {LARGEST_ORDER}); return a scipy.sparse array"
     )))
-}
-
-/// An allocation that fails in Rust ends the process, so large ones are tried first.
-pub fn expect_memory<T>(elements: usize) -> PyResult<()> {
-    Vec::<T>::new().try_reserve_exact(elements).map_err(|_| {
-        PyMemoryError::new_err("jac: there is no memory for a dense Jacobian and its factors")
-    })
 }
 
 fn wrong_shape(object: &Bound<'_, PyAny>, name: &str, order: usize) -> PyErr {
@@ -220,8 +217,9 @@ impl Sparse {
 
     /// |J| |x|
     pub fn scales<T: Entry>(&self, py: Python<'_>, point: &[T]) -> PyResult<Vec<f64>> {
+        expect_memory(bytes_of::<f64>(2 * point.len()))?;
         let sizes: Vec<f64> = point.iter().map(|x| x.size()).collect();
-        let sizes = arrays::to_python(py, &sizes, &[sizes.len()]);
+        let sizes = arrays::to_python(py, &sizes, &[sizes.len()])?;
         let product = self.matrix.bind(py).call_method0(intern!(py, "__abs__"))?.matmul(sizes)?;
         let mut scales = Vec::new();
         arrays::read(&product, "jac", &mut scales)?;
@@ -239,7 +237,7 @@ impl Sparse {
                 Err(error) => return Err(error),
             },
         };
-        let rhs = arrays::to_python(py, rhs, &[rhs.len()]);
+        let rhs = arrays::to_python(py, rhs, &[rhs.len()])?;
         let mut solution = Vec::new();
         arrays::read(&call(&factors.getattr("solve")?, (rhs,))?, "jac", &mut solution)?;
         Ok(Some(solution))

@@ -8,9 +8,11 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 use super::jacobian::{Source, named_rule};
 use super::options::{NAMES, Options};
 use super::session::{CLASS, Iteration, load};
+use crate::kernels::newton::system::System;
 use crate::python::arrays::Entry;
 use crate::python::callable::Callable;
 use crate::python::lapack;
+use crate::python::memory::expect_memory;
 use crate::python::options::refuse_unknown;
 use crate::python::presence::Inside;
 use crate::python::solver::approximation::Rule;
@@ -94,6 +96,7 @@ fn session<T: Entry>(
     }
     let options = Options::read(options, tol, T::EPSILON)?;
     let values = start.values::<T>()?;
+    expect_memory(System::<T>::room_to_begin(values.len()))?;
     let unknowns = start.unknowns;
     Ok(Box::new(Iteration::new(values, unknowns, rule, options)))
 }
@@ -111,7 +114,7 @@ impl NewtonSystem {
         jac: Option<&Bound<'_, PyAny>>,
         options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PyClassInitializer<Self>> {
-        let _inside = Inside::new(x0.py());
+        let _inside = Inside::new(x0.py())?;
         if let Some(options) = options {
             refuse_unknown(options, &NAMES, CLASS)?;
         }
@@ -181,7 +184,7 @@ pub fn root_newton<'py>(
     options: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = fun.py();
-    let _inside = Inside::new(py);
+    let _inside = Inside::new(py)?;
     let start = Start::read(x0, "x0")?;
     let residual = Callable::new(fun, args, "fun")?;
     let (rule, jacobians) = match Source::read(jac)? {

@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::jacobian::{Returned, SavedJacobian, refuse_large_order};
 use super::options::{Options, usual_tolerance};
-use crate::kernels::differences::Distances;
+use crate::kernels::differences::{self, Distances};
 use crate::kernels::newton::system::{self, Ask, Stop, System};
 use crate::linalg::lapack::Lapack;
 use crate::linalg::norm::max_norm;
 use crate::python::arrays::{self, Entry};
 use crate::python::lapack;
+use crate::python::memory::expect_memory;
 use crate::python::presence::detached;
 use crate::python::results::optimize_result;
 use crate::python::solver::approximation::{Rule, Source, Way};
@@ -35,7 +36,7 @@ pub struct Iteration<T: Entry> {
     state: State<T>,
     /// The last Jacobian; where it is sparse, with its factors.
     jacobian: Option<Returned<T>>,
-    /// It is dense, and large enough for its factorization to be work for later.
+    /// It is dense, and has to be factored.
     unfactored: Option<Lapack>,
     /// The last residual as it was read.
     buffer: Vec<T>,
@@ -78,7 +79,9 @@ impl<T: Entry> Iteration<T> {
 
     fn begin_approximation(&mut self) -> PyResult<()> {
         let State { kernel, jacobian_source, .. } = &mut self.state;
-        refuse_large_order::<T>(kernel.point().len())?;
+        let order = kernel.point().len();
+        refuse_large_order::<T>(order)?;
+        expect_memory(differences::room::<T>(order, order))?;
         jacobian_source.refine(kernel.improvements());
         jacobian_source.begin(kernel.point(), kernel.residual(), None);
         // The last one is not needed any more, and its memory may be.
@@ -97,27 +100,32 @@ impl<T: Entry> Iteration<T> {
     fn tell_jacobian(&mut self, py: Python<'_>, jacobian: Returned<T>) -> PyResult<()> {
         let kernel = &mut self.state.kernel;
         match &jacobian {
-            Returned::Dense(matrix) => {
-                let lapack = lapack::load(py)?;
-                if is_long([matrix.nrows(); 3]) {
-                    self.unfactored = Some(lapack);
-                    self.jacobian = Some(jacobian);
-                    return Ok(());
-                }
-                if matrix.nrows() < WORTH_DETACHING {
-                    kernel.tell_jacobian(lapack, matrix.view());
-                } else {
-                    detached(py, || kernel.tell_jacobian(lapack, matrix.view()));
-                }
-            }
+            Returned::Dense(_) => self.unfactored = Some(lapack::load(py)?),
             Returned::Sparse(sparse) => {
                 let scales = sparse.scales(py, kernel.point())?;
                 kernel.tell_kept_jacobian(&scales);
+                self.state.jacobians += 1;
             }
         }
         self.jacobian = Some(jacobian);
-        self.state.jacobians += 1;
         Ok(())
+    }
+
+    /// Factors a dense Jacobian, unless that takes long.
+    fn factor(&mut self, py: Python<'_>) -> PyResult<Option<Next>> {
+        let order = self.state.kernel.point().len();
+        if is_long([order; 3]) {
+            return Ok(Some(Next::Work));
+        }
+        let room = self.room();
+        if order < WORTH_DETACHING {
+            expect_memory(room)?;
+            self.work();
+        } else {
+            let Iteration { state, jacobian, unfactored, .. } = self;
+            detached(py, room, || state.factor(jacobian.as_ref(), unfactored.take()))?;
+        }
+        Ok(None)
     }
 
     fn solve_sparse(&mut self, py: Python<'_>) -> PyResult<()> {
@@ -134,11 +142,29 @@ impl<T: Entry> Iteration<T> {
     }
 }
 
+impl<T: Entry> State<T> {
+    fn factor(&mut self, jacobian: Option<&Returned<T>>, lapack: Option<Lapack>) {
+        if let (Some(Returned::Dense(matrix)), Some(lapack)) = (jacobian, lapack) {
+            self.kernel.tell_jacobian(lapack, matrix.view());
+            self.jacobians += 1;
+        }
+    }
+}
+
 impl<T: Entry> Session for Iteration<T> {
+    fn room(&self) -> usize {
+        match self.unfactored {
+            Some(_) => System::<T>::room_for_jacobian(self.state.kernel.point().len()),
+            None => self.state.kernel.room(),
+        }
+    }
+
     fn advance(&mut self, py: Python<'_>) -> PyResult<Next> {
         loop {
-            if self.unfactored.is_some() {
-                return Ok(Next::Work);
+            if self.unfactored.is_some()
+                && let Some(long) = self.factor(py)?
+            {
+                return Ok(long);
             }
             match self.state.kernel.ask() {
                 Ask::Residual(_) => return Ok(Next::Residual),
@@ -160,12 +186,7 @@ impl<T: Entry> Session for Iteration<T> {
     }
 
     fn work(&mut self) {
-        if let (Some(lapack), Some(Returned::Dense(matrix))) =
-            (self.unfactored.take(), &self.jacobian)
-        {
-            self.state.kernel.tell_jacobian(lapack, matrix.view());
-            self.state.jacobians += 1;
-        }
+        self.state.factor(self.jacobian.as_ref(), self.unfactored.take());
     }
 
     fn question<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -290,7 +311,8 @@ impl<T: Entry> Session for Iteration<T> {
         fields.set_item(intern!(py, "method"), intern!(py, "newton"))?;
         fields.set_item(intern!(py, "fun"), unknowns.array(py, f, residual_shape)?)?;
         fields.set_item(intern!(py, "x"), unknowns.point(py, x)?)?;
-        fields.set_item(intern!(py, "jac"), self.jacobian.as_ref().map(|j| j.to_python(py)))?;
+        let jacobian = self.jacobian.as_ref().map(|jacobian| jacobian.to_python(py)).transpose()?;
+        fields.set_item(intern!(py, "jac"), jacobian)?;
         fields.set_item(intern!(py, "nit"), kernel.iterations())?;
         fields.set_item(intern!(py, "nfev"), evaluations)?;
         fields.set_item(intern!(py, "calls"), evaluations)?;

@@ -12,13 +12,13 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::session::Session;
-use crate::python::presence::AtWork;
+use crate::forks::AtWork;
+use crate::linalg::memory::{self, OutOfMemory};
+use crate::python::memory::no_memory;
+use crate::python::stack::FOR_LAPACK;
 
 /// How often signals are looked for.
 const GLANCE: Duration = Duration::from_millis(50);
-
-/// What LAPACK may take on its stack; the default for threads is 2 MiB.
-const STACK: usize = 8 << 20;
 
 /// From so many multiplications on (some 10 ms), the work takes far longer than starting a thread.
 const WORTH_A_THREAD: usize = 1 << 26;
@@ -35,37 +35,54 @@ pub fn sees_signals(py: Python<'_>) -> PyResult<bool> {
     threading.call_method0("get_ident")?.eq(main)
 }
 
+/// A session that comes back: from its work, or because there was no memory for it.
+struct Done {
+    session: Box<dyn Session>,
+    found: Result<(), OutOfMemory>,
+}
+
+impl Done {
+    fn work(mut session: Box<dyn Session>) -> Self {
+        let found = memory::expect(session.room());
+        if found.is_ok() {
+            session.work();
+        }
+        Done { session, found }
+    }
+}
+
 /// A session that is at work.
 pub struct Errand {
-    back: Mutex<Receiver<Box<dyn Session>>>,
+    back: Mutex<Receiver<Done>>,
     process: u32,
 }
 
 impl Errand {
-    pub fn start(py: Python<'_>, mut session: Box<dyn Session>, at_work: AtWork) -> Self {
-        let (go, gone) = channel::<Box<dyn Session>>();
+    pub fn start(py: Python<'_>, session: Box<dyn Session>, at_work: AtWork) -> Self {
+        let (go, gone) = channel::<(Box<dyn Session>, AtWork)>();
         let (come_back, back) = channel();
         let come_back_from_thread = come_back.clone();
-        let thread = std::thread::Builder::new().name("raphson".into()).stack_size(STACK);
+        let thread = std::thread::Builder::new().name("raphson".into()).stack_size(FOR_LAPACK);
         let started = thread.spawn(move || {
-            if let Ok(mut session) = gone.recv() {
-                session.work();
+            if let Ok((session, _at_work)) = gone.recv() {
                 // Nobody may be waiting any more.
-                let _ = come_back_from_thread.send(session);
+                let _ = come_back_from_thread.send(Done::work(session));
             }
-            drop(at_work);
         });
         if started.is_ok() {
-            let _ = go.send(session);
+            let _ = go.send((session, at_work));
         } else {
-            py.detach(|| session.work());
-            let _ = come_back.send(session);
+            // There are no more threads to be had, and so Ctrl-C has to wait.
+            let done = py.detach(|| Done::work(session));
+            drop(at_work);
+            let _ = come_back.send(done);
         }
         Errand { back: Mutex::new(back), process: std::process::id() }
     }
 
-    /// The session when it is back. A signal's exception comes at once, and this can wait again.
-    pub fn wait(&mut self, py: Python<'_>) -> PyResult<Box<dyn Session>> {
+    /// The session when it is back, and whether it found the memory to work. A signal's exception
+    /// comes at once, and this can wait again.
+    pub fn wait(&mut self, py: Python<'_>) -> PyResult<(Box<dyn Session>, PyResult<()>)> {
         // A fork waits for the work. One that Python knows nothing of does not, and has no thread
         // to do it.
         let forked = self.process != std::process::id();
@@ -76,7 +93,7 @@ impl Errand {
                 back.recv_timeout(patience)
             };
             match py.detach(look) {
-                Ok(session) => return Ok(session),
+                Ok(done) => return Ok((done.session, done.found.map_err(no_memory))),
                 Err(RecvTimeoutError::Timeout) if forked => {
                     return Err(PyRuntimeError::new_err(
                         "the solver is lost: it was at work when this process was forked",

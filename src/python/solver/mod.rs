@@ -16,8 +16,9 @@ use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyTuple};
 
 use crate::python::call::call;
 use crate::python::callable::{Callable, unpack};
+use crate::python::memory::expect_memory;
 use crate::python::numbers::real;
-use crate::python::presence::{AtWork, Inside, detached};
+use crate::python::presence::{Inside, at_work, detached};
 use errand::{Errand, sees_signals};
 use functions::{Callbacks, Functions, Jacobians};
 use session::{Figures, Next, Session};
@@ -78,8 +79,10 @@ impl Solver {
 
     fn await_session(&mut self, py: Python<'_>) -> PyResult<()> {
         if let Some(errand) = &mut self.away {
-            self.session = Some(errand.wait(py)?);
+            let (session, found) = errand.wait(py)?;
+            self.session = Some(session);
             self.away = None;
+            found?;
         }
         Ok(())
     }
@@ -96,12 +99,12 @@ impl Solver {
             let session = self.session()?;
             match session.advance(py)? {
                 Next::Work if sees_signals(py)? => {
-                    let at_work = AtWork::new(py);
+                    let at_work = at_work(py);
                     let session = self.session.take();
                     self.away = session.map(|session| Errand::start(py, session, at_work));
                     self.await_session(py)?;
                 }
-                Next::Work => detached(py, || session.work()),
+                Next::Work => detached(py, session.room(), || session.work())?,
                 next => return Ok(next),
             }
         }
@@ -118,6 +121,7 @@ impl Solver {
                 "the solver was told another value while {name} was evaluated"
             )));
         }
+        expect_memory(self.session()?.room())?;
         if let Some(session) = self.session()?.answer(value, name)? {
             self.session = Some(session);
         }
@@ -130,7 +134,7 @@ impl Solver {
     fn settle(&mut self, py: Python<'_>) -> PyResult<Next> {
         loop {
             match self.advance(py)? {
-                Next::Report => self.session()?.reported(py, false)?,
+                Next::Report => self.report(py, false)?,
                 next => return Ok(next),
             }
         }
@@ -139,11 +143,16 @@ impl Solver {
     /// A report has been made. Whoever saw it may have gone on already, by asking what comes next.
     fn reported(&mut self, py: Python<'_>, stop: bool) -> PyResult<()> {
         match self.advance(py)? {
-            Next::Report => self.session()?.reported(py, stop),
+            Next::Report => self.report(py, stop),
             Next::Nothing => Ok(()),
             _ if stop => self.end(),
             _ => Ok(()),
         }
+    }
+
+    fn report(&mut self, py: Python<'_>, stop: bool) -> PyResult<()> {
+        expect_memory(self.session()?.room())?;
+        self.session()?.reported(py, stop)
     }
 
     /// Ends the solve at the current iterate, whatever it has asked for.
@@ -179,7 +188,7 @@ impl Solver {
     fn ask<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         static QUESTION: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let py = slf.py();
-        let _inside = Inside::new(py);
+        let _inside = Inside::new(py)?;
         let mut solver = Self::hold(slf)?;
         let what = match solver.settle(py)? {
             Next::Residual => intern!(py, "residual"),
@@ -213,7 +222,7 @@ impl Solver {
     ///     If the value does not have the right shape, or is not made of numbers.
     fn tell(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
-        let _inside = Inside::new(py);
+        let _inside = Inside::new(py)?;
         let mut solver = Self::hold(slf)?;
         if !solver.asked {
             return Err(PyRuntimeError::new_err(match solver.settle(py)? {
@@ -229,7 +238,7 @@ impl Solver {
     /// Whether the solve has ended.
     #[getter]
     fn done(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        let _inside = Inside::new(slf.py());
+        let _inside = Inside::new(slf.py())?;
         Ok(Self::hold(slf)?.settle(slf.py())? == Next::Nothing)
     }
 
@@ -240,7 +249,7 @@ impl Solver {
     /// RuntimeError
     ///     If no residual is known yet.
     fn stop(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let _inside = Inside::new(slf.py());
+        let _inside = Inside::new(slf.py())?;
         let mut solver = Self::hold(slf)?;
         match solver.settle(slf.py())? {
             Next::Nothing => Ok(()),
@@ -277,7 +286,7 @@ impl Solver {
         verbose: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        let _inside = Inside::new(py);
+        let _inside = Inside::new(py)?;
         let truth_stops = Self::hold(slf)?.truth_stops;
         let args = args.map_or(Ok(PyTuple::empty(py)), unpack)?;
         let for_callback = if truth_stops { args.clone() } else { PyTuple::empty(py) };
@@ -321,7 +330,7 @@ impl Solver {
     ///     If the solver is not done.
     fn result<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        let _inside = Inside::new(py);
+        let _inside = Inside::new(py)?;
         let mut solver = Self::hold(slf)?;
         if solver.settle(py)? != Next::Nothing {
             return Err(PyRuntimeError::new_err(
@@ -334,14 +343,14 @@ impl Solver {
     /// The current iterate, of the shape of ``x0``.
     #[getter]
     fn x<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let _inside = Inside::new(slf.py());
+        let _inside = Inside::new(slf.py())?;
         Self::hold(slf)?.session()?.point(slf.py())
     }
 
     /// The residual at the current iterate; None before it is known.
     #[getter]
     fn fun<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let _inside = Inside::new(slf.py());
+        let _inside = Inside::new(slf.py())?;
         Self::hold(slf)?.session()?.residual(slf.py())
     }
 
@@ -387,8 +396,12 @@ impl Solver {
     /// data : bytes
     fn to_bytes<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyBytes>> {
         let py = slf.py();
-        let _inside = Inside::new(py);
-        Ok(PyBytes::new(py, &Self::hold(slf)?.session()?.to_bytes(py)?))
+        let _inside = Inside::new(py)?;
+        let data = Self::hold(slf)?.session()?.to_bytes(py)?;
+        PyBytes::new_with(py, data.len(), |target| {
+            target.copy_from_slice(&data);
+            Ok(())
+        })
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {

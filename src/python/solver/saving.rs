@@ -4,7 +4,8 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use serde::Serialize;
 
-use crate::saved::{Label, Refusal, Saved, to_bytes};
+use crate::python::memory::{expect_memory, no_memory};
+use crate::saved::{Failure, Label, Refusal, Saved, to_bytes};
 
 /// The state of a solver of this class, which computes in this dtype.
 pub fn save(solver: &str, dtype: &str, state: &impl Serialize) -> PyResult<Vec<u8>> {
@@ -13,11 +14,16 @@ pub fn save(solver: &str, dtype: &str, state: &impl Serialize) -> PyResult<Vec<u
         dtype: dtype.into(),
         release: env!("CARGO_PKG_VERSION").into(),
     };
-    to_bytes(&label, state).map_err(PyValueError::new_err)
+    to_bytes(&label, state).map_err(|failure| match failure {
+        Failure::Memory(lack) => no_memory(lack),
+        Failure::Unwritable(reason) => PyValueError::new_err(reason),
+    })
 }
 
 /// The saved state of a solver of this class.
 pub fn open<'a>(data: &'a [u8], solver: &str) -> PyResult<Saved<'a>> {
+    // What is read is as large as what it is read from.
+    expect_memory(data.len())?;
     let saved = Saved::open(data).map_err(refuse)?;
     if saved.label.solver == solver {
         return Ok(saved);

@@ -46,6 +46,10 @@ pub enum Failure {
 
 /// A solve in progress, around the state machine of a kernel.
 pub trait Session: Send + Sync {
+    /// The bytes that taking an answer or a report, or working, may take; whoever has it do that
+    /// looks first whether they are there.
+    fn room(&self) -> usize;
+
     /// Works until something outside has to be done. Again after that, it says the same again.
     fn advance(&mut self, py: Python<'_>) -> PyResult<Next>;
 

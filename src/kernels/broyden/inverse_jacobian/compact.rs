@@ -28,9 +28,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Dense, Step, Store, is_short};
 use crate::linalg::Field;
-use crate::linalg::memory::{OutOfMemory, zeros};
+use crate::linalg::memory::{OutOfMemory, bytes_of, zeros};
 use crate::linalg::norm::norm;
-use crate::linalg::tall::{add_scaled, combine, displace, dot, dots, fill_and_sum};
+use crate::linalg::tall::{add_scaled, combine, displace, dot, dots, fill_and_sum, room_for_sums};
 use crate::saved;
 
 /// Sums of squares that are smaller have lost digits to underflow, in single precision too.
@@ -99,6 +99,17 @@ impl<T: Field> Compact<T> {
             && self.gram.len() == triangle(kept)
             && self.factors.len() < kept
             && self.factors.iter().all(known)
+    }
+
+    /// The bytes that an update takes, at most.
+    pub fn room(&self, unknowns: usize) -> usize {
+        let kept = self.vectors.len();
+        let dropped = if self.is_full() { kept } else { 0 };
+        let new_vectors = 2usize.saturating_sub(self.spare.len() + dropped);
+        let full_rank = self.rank() >= unknowns;
+        let dense = if full_rank { Dense::<T>::room_to_begin(unknowns) } else { 0 };
+        let small = bytes_of::<T>(8 * (kept + 3)) + room_for_sums::<T>(unknowns, kept + 3);
+        bytes_of::<T>(new_vectors * unknowns).saturating_add(dense) + small
     }
 
     /// How many updates H holds.
@@ -222,7 +233,7 @@ impl<T: Field> Compact<T> {
             _ => {
                 self.vectors.push(p);
                 self.gram.push(mu);
-                return Err(OutOfMemory);
+                return Err(OutOfMemory(bytes_of::<T>(step.to.len())));
             }
         };
         let mut sums = [T::zero(); 3];

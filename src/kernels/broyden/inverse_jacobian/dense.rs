@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Step, Store, is_short};
 use crate::linalg::Field;
-use crate::linalg::memory::{OutOfMemory, size};
+use crate::linalg::memory::{OutOfMemory, bytes_of, size};
 use crate::linalg::tall::{add_scaled, sum_pairs};
 use crate::saved;
 
@@ -41,11 +41,16 @@ impl<T: Field> Default for Dense<T> {
 }
 
 impl<T: Field> Dense<T> {
+    /// The bytes that `start` and the conversion to this store take.
+    pub fn room_to_begin(unknowns: usize) -> usize {
+        bytes_of::<T>(unknowns.saturating_mul(unknowns).saturating_add(5 * unknowns))
+    }
+
     /// Begins with H₀ = h₀ I.
     pub fn start(&mut self, initial: T, residual: &[T]) -> Result<(), OutOfMemory> {
         let unknowns = residual.len();
         self.initial = initial;
-        size(&mut self.matrix, unknowns.checked_mul(unknowns).ok_or(OutOfMemory)?)?;
+        size(&mut self.matrix, unknowns.saturating_mul(unknowns))?;
         size(&mut self.direction, unknowns)?;
         self.restart(residual);
         self.prepare()

@@ -23,11 +23,11 @@
 
 use super::{Step, Store, is_short};
 use crate::linalg::Field;
-use crate::linalg::memory::{OutOfMemory, size, zeros};
+use crate::linalg::memory::{OutOfMemory, bytes_of, size, zeros};
 use crate::linalg::product_svd::leading_subspace;
 use crate::linalg::tall::{
     add_combination, dot, dot_difference, dots_of_block, fill, fill_and_sum, gram,
-    replace_by_combinations, rows_of_all,
+    replace_by_combinations, room_for_products, room_for_sums, rows_of_all,
 };
 use crate::saved;
 use serde::{Deserialize, Serialize};
@@ -105,6 +105,25 @@ impl<T: Field> LowRank<T> {
         bounded
             && self.left.len() == self.right.len()
             && vectors.all(|vector| vector.len() == unknowns)
+    }
+
+    /// The bytes that an update takes, at most.
+    pub fn room(&self, unknowns: usize) -> usize {
+        let pairs = self.left.len();
+        let (dropped, reducing) = match self.reduction {
+            Reduction::DropOldest { rank } => (pairs.saturating_sub(rank), 0),
+            Reduction::KeepLargest { rank, .. } if pairs < rank => (0, 0),
+            Reduction::KeepLargest { retained, .. } => {
+                // The small matrices, and their factors.
+                let small = bytes_of::<T>(40 * pairs * pairs + 200 * pairs);
+                (pairs - retained, small + room_for_products::<T>(unknowns, pairs))
+            }
+        };
+        let new_vectors = 2usize.saturating_sub(self.spare.len() + 2 * dropped);
+        bytes_of::<T>(new_vectors * unknowns)
+            + room_for_sums::<T>(unknowns, 3 * pairs + 2)
+            + bytes_of::<T>(16 * (pairs + 1))
+            + reducing
     }
 
     pub fn vectors(&self) -> usize {

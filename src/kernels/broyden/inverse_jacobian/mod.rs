@@ -28,8 +28,9 @@ pub use dense::Dense;
 pub use low_rank::{LowRank, Reduction};
 
 use crate::linalg::Field;
-use crate::linalg::memory::OutOfMemory;
+use crate::linalg::memory::{OutOfMemory, bytes_of};
 use crate::linalg::norm::norm;
+use crate::linalg::tall::room_for_sums;
 
 /// How the rank of H is kept low.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -144,6 +145,21 @@ impl<T: Field> InverseJacobian<T> {
 
     pub fn direction(&self) -> &[T] {
         self.store().direction()
+    }
+
+    /// The bytes that `start` takes, at most.
+    pub fn room_to_begin(unknowns: usize) -> usize {
+        let dense = if unknowns <= FEW { Dense::<T>::room_to_begin(unknowns) } else { 0 };
+        bytes_of::<T>(unknowns) + room_for_sums::<T>(unknowns, 1) + dense
+    }
+
+    /// The bytes that an update takes, at most.
+    pub fn room(&self, unknowns: usize) -> usize {
+        match self.form {
+            Form::Compact => self.compact.room(unknowns),
+            Form::LowRank => self.low_rank.room(unknowns),
+            Form::Dense => 0,
+        }
     }
 
     /// How many vectors H is made of.

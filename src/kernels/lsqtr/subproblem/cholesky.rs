@@ -9,6 +9,8 @@ use crate::kernels::lsqtr::geometry::Geometry;
 use crate::linalg::columns;
 use crate::linalg::lapack::Lapack;
 use crate::linalg::lapack::routines::{Side, cholesky, gram, solve_triangle};
+use crate::linalg::memory::{bytes_of, missing};
+use crate::linalg::tall::room_for_sums;
 use crate::saved;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +40,20 @@ impl Normal {
             rows: 0,
             geometry: Geometry::default(),
         }
+    }
+
+    /// The bytes that factoring and solving take, with the images of steps.
+    pub fn room(&self, rows: usize, unknowns: usize) -> usize {
+        let square = unknowns * unknowns;
+        missing(&self.matrix, square)
+            + missing(&self.factor, square)
+            + bytes_of::<f64>(6 * (rows + unknowns) + 4 * unknowns)
+            + room_for_sums::<f64>(rows, 1)
+    }
+
+    /// [J f], if it is here.
+    pub fn held(&self) -> &Vec<f64> {
+        &self.stacked
     }
 
     /// Takes [J f] with so many rows, and factors its matrix; false where that is not positive

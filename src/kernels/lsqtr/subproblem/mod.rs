@@ -29,7 +29,9 @@ use ndarray::ArrayView2;
 use crate::linalg::columns::{copy_columns, image, products_and_norms};
 use crate::linalg::lapack::Lapack;
 use crate::linalg::lapack::routines::{Side, solve_triangle};
+use crate::linalg::memory::{self, OutOfMemory, bytes_of, missing};
 use crate::linalg::norm::norm;
+use crate::linalg::tall::room_for_sums;
 
 use super::geometry::Geometry;
 use crate::saved;
@@ -48,6 +50,12 @@ pub enum Method {
     Qr,
     Svd,
     Cholesky,
+}
+
+/// The bytes that the singular values of so many columns take, which are looked for when they turn
+/// out to be needed.
+pub fn room_for_singular_values(unknowns: usize) -> usize {
+    Spectrum::room(unknowns)
 }
 
 /// p(α), and pᵀ(ÂᵀÂ + αI)⁻¹p.
@@ -94,6 +102,9 @@ pub struct Subproblem {
     stacked: Vec<f64>,
     rows: usize,
     form: Form,
+    /// What was loaded has become the triangle.
+    #[serde(default)]
+    triangular: bool,
     triangle: Triangle,
     spectrum: Option<Spectrum>,
     normal: Normal,
@@ -111,6 +122,7 @@ impl Subproblem {
             stacked: Vec::new(),
             rows: 0,
             form: Form::Triangle,
+            triangular: false,
             triangle: Triangle::new(lapack),
             spectrum: None,
             normal: Normal::new(lapack),
@@ -120,10 +132,30 @@ impl Subproblem {
         }
     }
 
+    /// The bytes that loading takes.
+    pub fn room_to_load(&self, rows: usize, unknowns: usize) -> usize {
+        let held = if self.stacked.is_empty() { self.normal.held() } else { &self.stacked };
+        missing(held, rows.saturating_mul(unknowns + 1))
+            .saturating_add(room_for_sums::<f64>(rows, 2 * unknowns))
+            .saturating_add(bytes_of::<f64>(4 * unknowns))
+    }
+
+    /// The bytes that factoring and solving take, as long as the columns do not depend on each
+    /// other.
+    pub fn room_to_solve(&self, unknowns: usize) -> usize {
+        let vectors = bytes_of::<f64>(12 * unknowns);
+        let normal = match self.method {
+            Method::Cholesky => self.normal.room(self.rows, unknowns),
+            Method::Qr | Method::Svd => 0,
+        };
+        self.triangle.room(self.rows, unknowns) + normal + vectors
+    }
+
     /// Copies a Jacobian and its residual; returns Jᵀf and the norms of the columns of J.
     pub fn load(&mut self, jacobian: ArrayView2<f64>, residual: &[f64]) -> (Vec<f64>, Vec<f64>) {
         self.normal.release(&mut self.stacked);
         self.rows = residual.len();
+        self.triangular = false;
         let elements = jacobian.len();
         self.stacked.resize(elements + self.rows, 0.0);
         let (columns, last) = self.stacked.split_at_mut(elements);
@@ -141,34 +173,46 @@ impl Subproblem {
         norm(&image(&self.stacked, self.rows, unscaled))
     }
 
-    /// Factors what was loaded; false where no factorization converges.
-    pub fn factor(&mut self, geometry: &Geometry) -> bool {
+    /// Factors what was loaded; false where no factorization converges. Where there is no memory
+    /// for the singular values it can be tried again.
+    pub fn factor(&mut self, geometry: &Geometry) -> Result<bool, OutOfMemory> {
         let rows = self.rows;
         self.gradient_norm = norm(&geometry.gradient);
-        self.form = Form::Normal;
-        if self.method != Method::Cholesky || !self.normal.form(&mut self.stacked, rows, geometry) {
-            self.normal.release(&mut self.stacked);
-            let all_rows = if geometry.curved() { rows + geometry.unit.len() } else { rows };
-            self.triangle.factor(&mut self.stacked, rows, geometry);
+        if !self.triangular {
+            self.form = Form::Normal;
+            if self.method != Method::Cholesky
+                || !self.normal.form(&mut self.stacked, rows, geometry)
+            {
+                self.normal.release(&mut self.stacked);
+                self.triangle.factor(&mut self.stacked, rows, geometry);
+                self.triangular = true;
+            }
+        }
+        if self.triangular {
             self.form = Form::Triangle;
+            let all_rows = if geometry.curved() { rows + geometry.unit.len() } else { rows };
             if self.method == Method::Svd || self.triangle.deficient(all_rows) {
+                self.spectrum = None;
+                memory::expect(room_for_singular_values(self.triangle.unknowns()))?;
                 self.form = Form::Spectrum;
                 self.spectrum = Spectrum::of(self.lapack, &self.triangle, all_rows);
                 if self.spectrum.is_none() {
-                    return false;
+                    return Ok(false);
                 }
             }
         }
         self.newton_step = self.factors().newton_step();
         self.newton_norm = norm(&self.newton_step);
-        true
+        Ok(true)
     }
 
     /// Whether it has a Jacobian of this shape, loaded or factored as the case is; saved state may
     /// not.
     pub fn fits(&self, rows: usize, unknowns: usize, factored: bool) -> bool {
         if !factored {
-            return self.rows == rows && self.stacked.len() == rows * (unknowns + 1);
+            return self.rows == rows
+                && self.stacked.len() == rows * (unknowns + 1)
+                && (!self.triangular || self.triangle.fits(unknowns));
         }
         let factors = match self.form {
             Form::Normal => self.normal.fits(rows, unknowns),

@@ -9,8 +9,9 @@ use super::{Factors, Trial};
 use crate::kernels::lsqtr::geometry::Geometry;
 use crate::linalg::lapack::Lapack;
 use crate::linalg::lapack::routines::{
-    Side, inverse_condition, qr, qr_of_triangles, solve_triangle,
+    Side, inverse_condition, qr, qr_of_triangles, solve_triangle, work_space,
 };
+use crate::linalg::memory::missing;
 use crate::linalg::tall::add_scaled;
 use crate::saved;
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,16 @@ impl Triangle {
             merged: Vec::new(),
             work: Vec::new(),
         }
+    }
+
+    /// The bytes that factoring, merging and solving take.
+    pub fn room(&self, rows: usize, unknowns: usize) -> usize {
+        let order = unknowns + 1;
+        // What is too short may be extended to twice its length.
+        missing(&self.r, order * order)
+            + missing(&self.trial, order * order)
+            + missing(&self.merged, unknowns * order)
+            + 2 * missing(&self.work, work_space(rows, order))
     }
 
     /// Factors [J f], which has so many rows and is overwritten.

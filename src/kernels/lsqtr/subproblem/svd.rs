@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::qr::Triangle;
 use super::{Factors, Trial};
 use crate::linalg::lapack::Lapack;
+use crate::linalg::memory::bytes_of;
 use crate::saved;
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -27,6 +28,11 @@ pub struct Spectrum {
 }
 
 impl Spectrum {
+    /// The bytes that a decomposition takes: R̂ and a copy, U and Vᵀ, and the work space of dgesdd.
+    pub fn room(unknowns: usize) -> usize {
+        bytes_of::<f64>(10 * unknowns * unknowns + 200 * unknowns)
+    }
+
     /// The decomposition of R̂; singular values count as zero relative to the number of rows that
     /// were factored. None where there is no convergence, which LAPACK would seek among infinities
     /// for ever.

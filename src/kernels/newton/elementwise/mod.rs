@@ -11,6 +11,7 @@ pub use secant::Secant;
 pub use tangent::Tangent;
 
 use crate::linalg::Field;
+use crate::linalg::memory::bytes_of;
 
 /// What is to be evaluated next, for all elements at once, at [`Elementwise::points`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,6 +59,12 @@ pub enum Elementwise<T: Field> {
 }
 
 impl<T: Field> Elementwise<T> {
+    /// The bytes that either method takes for so many points, beside the points that it begins with.
+    pub fn room(points: usize) -> usize {
+        bytes_of::<T>(3usize.saturating_mul(points))
+            .saturating_add(bytes_of::<bool>(3usize.saturating_mul(points)))
+    }
+
     pub fn ask(&self) -> Ask {
         match self {
             Elementwise::Tangent(tangent) => tangent.ask(),
