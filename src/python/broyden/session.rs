@@ -15,7 +15,7 @@ use crate::linalg::norm::max_norm;
 use crate::python::arrays::{self, Entry, as_array};
 use crate::python::call::call;
 use crate::python::lapack;
-use crate::python::memory::{expect_memory, reserve};
+use crate::python::memory::{expect_memory, expect_memory_for, reserve};
 use crate::python::numbers::real;
 use crate::python::presence::detached;
 use crate::python::results::optimize_result;
@@ -335,6 +335,7 @@ impl<T: Entry> Session for Iteration<T> {
         value: &Bound<'_, PyAny>,
         name: &str,
     ) -> PyResult<Option<Box<dyn Session>>> {
+        expect_memory_for(name, self.room())?;
         let (kernel, expected) = (&mut self.kernel, self.unknowns.count());
         let count = arrays::with_values(value, name, &mut self.buffer, |residual| {
             if residual.len() == expected {

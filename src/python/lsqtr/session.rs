@@ -20,7 +20,7 @@ use crate::linalg::tall::threads_for;
 use crate::linalg::threads;
 use crate::python::arrays::{self, describe};
 use crate::python::lapack;
-use crate::python::memory::{expect_memory, no_memory};
+use crate::python::memory::{expect_memory, expect_memory_for, no_memory};
 use crate::python::presence::detached;
 use crate::python::results::optimize_result;
 use crate::python::solver::approximation::{Rule, Source, Way};
@@ -100,7 +100,8 @@ impl Iteration {
         refuse_many_unknowns(n)?;
         threads_for(2 * m * n);
         // The Jacobian is also handed out.
-        expect_memory(kernel.room().saturating_add(differences::room::<f64>(n, 2 * m)))?;
+        let room = kernel.room().saturating_add(differences::room::<f64>(n, 2 * m));
+        expect_memory_for("jac", room)?;
         jacobian_source.begin(point, residual, Some(&kernel.options().bounds));
         Ok(())
     }
@@ -132,6 +133,7 @@ impl Iteration {
     }
 
     fn tell_residual(&mut self, value: &Bound<'_, PyAny>, name: &str) -> PyResult<()> {
+        expect_memory_for(name, self.room())?;
         let (kernel, buffer) = (&mut self.state.kernel, &mut self.buffer);
         let expected = kernel.residual().len();
         let first = expected == 0;
@@ -166,6 +168,7 @@ impl Iteration {
         let (m, n) = (kernel.residual().len(), kernel.point().len());
         refuse_many_unknowns(n)?;
         threads_for(2 * m * n);
+        expect_memory_for("jac", kernel.room())?;
         if let Ok(array) = returned.cast::<PyArrayDyn<f64>>()
             && array.shape() == [m, n]
             && arrays::lies_regularly(array)
@@ -191,7 +194,7 @@ impl Iteration {
             true => returned.clone(),
             false => arrays::to_python(returned.py(), &entries, &[m, n])?.into_any(),
         };
-        expect_memory(kernel.room())?;
+        expect_memory_for("jac", kernel.room())?;
         kernel.tell_jacobian(view);
         self.jacobian = Some(kept.unbind());
         Ok(())

@@ -14,7 +14,7 @@ use crate::linalg::lu::LARGEST_ORDER;
 use crate::linalg::memory::bytes_of;
 use crate::python::arrays::{self, Entry, describe};
 use crate::python::call::{call, import};
-use crate::python::memory::expect_memory;
+use crate::python::memory::{expect_memory, expect_memory_for};
 use crate::python::solver::approximation::Rule;
 use crate::python::solver::saving;
 use crate::saved;
@@ -175,7 +175,7 @@ impl<T: Entry> SavedJacobian<T> {
 /// A dense Jacobian of this order can be read and factored.
 pub fn refuse_large_order<T: Entry>(order: usize) -> PyResult<()> {
     if order <= LARGEST_ORDER {
-        return expect_memory(2 * System::<T>::room_for_jacobian(order));
+        return expect_memory_for("jac", 2 * System::<T>::room_for_jacobian(order));
     }
     Err(PyValueError::new_err(format!(
         "jac: a dense Jacobian of {order} unknowns is too large for LAPACK (at most \

@@ -15,7 +15,7 @@ use crate::linalg::lapack::Lapack;
 use crate::linalg::norm::max_norm;
 use crate::python::arrays::{self, Entry};
 use crate::python::lapack;
-use crate::python::memory::expect_memory;
+use crate::python::memory::{expect_memory, expect_memory_for};
 use crate::python::presence::detached;
 use crate::python::results::optimize_result;
 use crate::python::solver::approximation::{Rule, Source, Way};
@@ -81,7 +81,7 @@ impl<T: Entry> Iteration<T> {
         let State { kernel, jacobian_source, .. } = &mut self.state;
         let order = kernel.point().len();
         refuse_large_order::<T>(order)?;
-        expect_memory(differences::room::<T>(order, order))?;
+        expect_memory_for("jac", differences::room::<T>(order, order))?;
         jacobian_source.refine(kernel.improvements());
         jacobian_source.begin(kernel.point(), kernel.residual(), None);
         // The last one is not needed any more, and its memory may be.
@@ -203,6 +203,7 @@ impl<T: Entry> Session for Iteration<T> {
         value: &Bound<'_, PyAny>,
         name: &str,
     ) -> PyResult<Option<Box<dyn Session>>> {
+        expect_memory_for(name, self.room())?;
         let State { unknowns, jacobian_source, .. } = &mut self.state;
         if jacobian_source.is_at_work() {
             let expect_count = |count| unknowns.expect_count(count, value, name);

@@ -46,8 +46,8 @@ pub enum Failure {
 
 /// A solve in progress, around the state machine of a kernel.
 pub trait Session: Send + Sync {
-    /// The bytes that taking an answer or a report, or working, may take; whoever has it do that
-    /// looks first whether they are there.
+    /// The bytes that taking an answer or a report, or working, may take. Whoever has it work or
+    /// report looks first whether they are there.
     fn room(&self) -> usize;
 
     /// Works until something outside has to be done. Again after that, it says the same again.
@@ -59,7 +59,7 @@ pub trait Session: Send + Sync {
     /// The point that the next residual or Jacobian is wanted at.
     fn question<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>>;
 
-    /// Takes the value that was asked for, which `name` gave. It is taken as a whole or, where it
+    /// Looks for memory, and takes the value that was asked for, which `name` gave. It is taken as a whole or, where it
     /// is an error, not at all. The solve may go on as another session.
     fn answer(
         &mut self,
