@@ -18,6 +18,8 @@ import raphson
 
 MEBIBYTE = 1 << 20
 MOST = 300 * MEBIBYTE
+# With less than this a stack cannot grow, and Python cannot make small objects.
+LEAST = MEBIBYTE // 4
 
 MANY = 1 << 17
 LINE = np.linspace(0, 1, MANY)
@@ -37,6 +39,9 @@ def broyden1(**options):
 def root(order, jac, start=0.0, **options):
     rng = np.random.default_rng(3)
     matrix = np.eye(order) + 0.3 * rng.normal(size=(order, order)) / np.sqrt(order)
+
+    # NumPy's sum of a real and a complex matrix does not survive that there is no memory for it.
+    matrix = matrix.astype(np.result_type(matrix, start))
 
     def fun(x):
         return matrix @ x + 0.1 * x**2 - 1
@@ -177,8 +182,7 @@ def main(step, names):
     np.ones((300, 300)) @ np.ones(300)
     for name in names:
         solve = SOLVES[name]()
-        # With nothing at all the stack could not grow, which ends any process.
-        outcome, extra = "", step // 2
+        outcome, extra = "", LEAST
         while outcome != "done" and extra < MOST:
             outcome = attempt(solve, extra)
             print(name, extra, outcome, sep="\t", flush=True)

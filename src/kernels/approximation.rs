@@ -425,7 +425,9 @@ impl<T: Field> Approximator<T> {
             self.distances.forget_choice();
             return Stage::Differences(self.differences(place));
         }
-        if !zero.contains(&true) {
+        let [equations, unknowns] = [place.residual.len(), place.point.len()];
+        // Without memory for a second Jacobian the first one has to do.
+        if !zero.contains(&true) || memory::expect(room::<T>(unknowns, equations)).is_err() {
             return Stage::Complete(jacobian);
         }
         let lengths = self.displacement(place, &zero, probe.relative());

@@ -126,11 +126,12 @@ impl Scheme {
     }
 }
 
-/// The bytes that a Jacobian in the making takes, whatever the rule.
+/// The bytes that a Jacobian in the making takes, whatever the rule, with what it takes to doubt it
+/// (`approximation`).
 pub fn room<T: Field>(unknowns: usize, equations: usize) -> usize {
     let jacobian = unknowns.saturating_mul(equations);
-    bytes_of::<T>(jacobian.saturating_add(2 * equations))
-        .saturating_add(bytes_of::<c64>(4usize.saturating_mul(unknowns)))
+    bytes_of::<T>(jacobian.saturating_add(16usize.saturating_mul(equations)))
+        .saturating_add(bytes_of::<c64>(12usize.saturating_mul(unknowns)))
 }
 
 /// A finite-difference Jacobian in the making: asks for F at one displaced point after another.

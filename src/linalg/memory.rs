@@ -19,7 +19,7 @@ use bytemuck::allocation::try_zeroed_vec;
 pub struct OutOfMemory(pub usize);
 
 /// So little is not looked for.
-const SMALL: usize = 64 << 10;
+const SMALL: usize = 4 << 10;
 
 /// What is left for all that is not counted: allocators round up, Python makes objects, and threads
 /// have work space.
