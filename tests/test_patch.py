@@ -597,6 +597,7 @@ PROGRAMS = {
     "folder": ["./inner"],
     "zip file": ["inner.pyz"],
     "module": ["-m", "inner.script"],
+    "module in one word": ["-minner.script"],
     "package": ["-m", "inner"],
 }
 
@@ -616,7 +617,7 @@ def programs(tmp_path):
 @pytest.mark.parametrize("options", [[], ["-P"]], ids=["", "safe path"])
 @pytest.mark.parametrize("command", PROGRAMS.values(), ids=PROGRAMS)
 def test_a_program_runs_as_if_called_directly(programs, command, options):
-    if options and command[0] == "-m":
+    if options and command[0].startswith("-m"):
         pytest.skip("Python does not find it either")
     command = [*command, "--quiet", "-m", "-h", "--", "x"]
     direct = run(*options, *command, cwd=programs)

@@ -13,6 +13,8 @@ _MEANT = {
     "xtol": "x_rtol",
     "nit": "iter",
     "disp": "verbose",
+    "maxfev": "maxiter",
+    "max_nfev": "maxiter",
     "x0": "xin",
     "fun": "F",
 }

@@ -53,7 +53,9 @@ class _Checkpoint(Observer):
             if not is_of_the_file(error):
                 raise
             # Hours of work are worth more than their copy.
-            message = f"the checkpoint was not written, and the last one stays: {error}"
+            # Without the name of the temporary file, which is another one each time: Python shows
+            # a warning with the same text once.
+            message = f"{self.path} was not written, and stays as it was: {error.strerror or error}"
             warnings.warn(message, RuntimeWarning, stacklevel=2)
         self._values = 0
         self._saved_at = time.monotonic()

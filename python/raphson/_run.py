@@ -61,6 +61,10 @@ def _read(arguments: Sequence[str]) -> _Command:
     quiet = is_module = False
     while words and words[0].startswith("-") and words[0] != "-" and not is_module:
         option = words.pop(0)
+        if option.startswith("-m") and option != "-m":
+            # Python takes the name right behind the letter, too.
+            words.insert(0, option[2:])
+            option = "-m"
         if option in ("-h", "--help"):
             print(_HELP)
             sys.exit()

@@ -22,9 +22,9 @@ use ndarray::Array2;
 use ndarray_linalg::c64;
 use serde::{Deserialize, Serialize};
 
-use super::differences::{ComplexStep, Distances, FiniteDifferences, Scheme, shortest};
+use super::differences::{ComplexStep, Distances, FiniteDifferences, Scheme, room, shortest};
 use super::noise::{Finding, Probe};
-use crate::linalg::Field;
+use crate::linalg::{Field, memory};
 use crate::saved;
 
 /// How a Jacobian is approximated.

@@ -17,7 +17,8 @@
 //!     }
 //!
 //! `start` gives the work space its size. A kernel that has solved a problem of the same size
-//! allocates nothing from then on until it is done.
+//! allocates nothing from then on until it is done, but for the small matrices of Broyden's reduction
+//! 'svd'.
 
 #[cfg(test)]
 mod allocator;
@@ -46,7 +47,7 @@ use crate::linalg::Field;
 pub enum Ask<'a, T> {
     /// F at this point.
     Residual(&'a [T]),
-    /// J at this point, where F was just told.
+    /// J at this point. F was told there, but perhaps somewhere else since.
     Jacobian(&'a [T]),
     /// The solution of J s = this, with the Jacobian that the driver has kept.
     Solution(&'a [T]),

@@ -57,16 +57,18 @@ impl<T: Field> Lu<T> {
 
 /// Whether a pivot is no larger than the rounding errors of the sum that it came from,
 ///
-///     |uⱼⱼ| ≤ j ε (|L| |U|)ⱼⱼ.
+///     |uⱼⱼ| ≤ k ε (|L| |U|)ⱼⱼ,
 ///
-/// What is exactly zero then depends on the order of the additions, and so on the machine. Scaling
+/// with the number k of its terms that are not zero. What is exactly zero then depends on the order of the additions, and so on the machine. Scaling
 /// rows or columns changes nothing in this.
 fn has_lost_pivot<T: Field>(factors: &[T], order: usize) -> bool {
     factors.chunks_exact(order).enumerate().any(|(j, column)| {
         let pivot = column[j].size();
         let row = factors[j..].iter().step_by(order);
         let terms = row.zip(column).take(j).map(|(l, u)| l.size() * u.size());
-        pivot <= j as f64 * T::EPSILON * (pivot + terms.sum::<f64>())
+        let terms = terms.filter(|&term| term != 0.0);
+        let (count, sum) = terms.fold((0.0, pivot), |(count, sum), term| (count + 1.0, sum + term));
+        pivot <= count * T::EPSILON * sum
     })
 }
 
@@ -137,6 +139,16 @@ mod tests {
             scaled.column_mut(0).mapv_inplace(|entry| entry * column / 3.0);
             assert!(Lu::new(lapack, scaled.view()).is_err());
         }
+    }
+
+    /// Nothing is added up but one product, however large the matrix is.
+    #[test]
+    fn terms_that_are_zero_do_not_count() {
+        let mut matrix: Array2<f64> = Array2::eye(500);
+        matrix[[498, 499]] = 1.0;
+        matrix[[499, 498]] = 1.0;
+        matrix[[499, 499]] = 1.0 + 1e-13;
+        assert!(Lu::new(Lapack::of_the_system(), matrix.view()).is_ok());
     }
 
     #[test]

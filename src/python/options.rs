@@ -63,9 +63,9 @@ pub fn refuse_unknown(options: &Bound<'_, PyDict>, names: &[&str], class: &str) 
     Ok(())
 }
 
-/// Names that solvers, here and in SciPy, have for options of the same meaning.
+/// Names that solvers, here and in SciPy, have for options of the same meaning; the likeliest first.
 const ALIKE: [&[&str]; 7] = [
-    &["maxiter", "iter", "nit", "maxfev", "max_nfev"],
+    &["maxiter", "max_nfev", "maxfev"],
     &["ftol", "f_tol", "fatol", "f_rtol"],
     &["xtol", "x_tol", "xatol", "x_rtol", "tol"],
     &["gtol", "relative_gtol"],
@@ -87,8 +87,8 @@ pub fn meant<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
                 && (name.starts_with(&option) || option.starts_with(&name)))
     };
     let group = || ALIKE.into_iter().find(|group| group.contains(&unknown));
-    let same = |option: &&&str| group().is_some_and(|group| group.contains(option));
-    known.iter().find(alike).or_else(|| known.iter().find(same)).copied()
+    let same = || group()?.iter().find_map(|name| known.iter().find(|option| *option == name));
+    known.iter().find(alike).or_else(same).copied()
 }
 
 #[cfg(test)]
@@ -104,6 +104,7 @@ mod tests {
         assert_eq!(meant("diff_steps", &known), Some("diff_step"));
         assert_eq!(meant("eps", &known), Some("diff_step"));
         assert_eq!(meant("maxfev", &known), Some("maxiter"));
+        assert_eq!(meant("max_nfev", &["iter", "maxiter"]), Some("maxiter"));
         assert_eq!(meant("factor", &known), None);
         assert_eq!(meant("x", &known), None);
     }

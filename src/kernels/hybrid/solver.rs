@@ -425,6 +425,9 @@ impl Hybrid {
 
     /// Compares the residual at the trial point with what the model said.
     fn judge(&mut self, residual: &[f64]) -> Phase {
+        if residual.len() != self.residual.len() {
+            return Phase::Done(Stop::ImproperInput);
+        }
         self.evaluations += 1;
         self.trial_residual.copy_from_slice(residual);
         let trial_norm = scaled_norm(residual);

@@ -359,6 +359,9 @@ impl Marquardt {
 
     /// Compares the residual at the trial point with what the model said.
     fn judge(&mut self, residual: &[f64]) -> Phase {
+        if residual.len() != self.residual.len() {
+            return Phase::Done(Stop::ImproperInput);
+        }
         self.evaluations += 1;
         let trial_norm = scaled_norm(residual);
         let share = trial_norm / self.residual_norm;

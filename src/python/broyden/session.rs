@@ -21,9 +21,11 @@ use crate::python::presence::detached;
 use crate::python::results::optimize_result;
 use crate::python::solver::saving;
 use crate::python::solver::session::{Failure, Figures, Next, Session};
-use crate::python::text::{formatted, print};
+use crate::python::text::{formatted, print, scientific};
 use crate::python::unknowns::{FieldOf, Points, Start, Unknowns};
 use crate::saved::{self, Saved};
+
+const NO_MEMORY: &str = "there is no memory for another vector of the inverse Jacobian";
 
 /// The class of the solver.
 pub const CLASS: &str = "Broyden1";
@@ -249,17 +251,25 @@ impl<T: Entry> Iteration<T> {
 
     /// How far the iterations came, and what to try.
     fn shortfall(&self) -> String {
-        let tolerances = self.kernel.options().termination.tolerances();
-        let tolerances = tolerances.iter().map(|(name, value)| format!("{name} = {value:.1e}"));
-        let tolerances = tolerances.collect::<Vec<_>>().join(", ");
+        let options = self.kernel.options();
+        let aim = if options.own_norm {
+            "the tolerances are in the norm of tol_norm".into()
+        } else {
+            let tolerances = options.termination.tolerances().into_iter();
+            let tolerances =
+                tolerances.map(|(name, value)| format!("{name} = {}", scientific(value)));
+            tolerances.collect::<Vec<_>>().join(", ")
+        };
         let alpha = self.kernel.alpha().to_complex();
-        let alpha = if T::COMPLEX { format!("{alpha:.3e}") } else { format!("{:.3e}", alpha.re) };
+        let imaginary =
+            if T::COMPLEX { format!(" + {}j", scientific(alpha.im)) } else { "".into() };
         format!(
-            "no convergence after {} iterations: max |F| = {:.3e} ({tolerances}; alpha = {alpha}). \
+            "no convergence after {} iterations: max |F| = {} ({aim}; alpha = {}{imaginary}). \
              Try an alpha of another size or sign, another xin, a larger maxiter, or \
              raphson.root, which approximates the Jacobian.",
             self.kernel.figures().iterations,
-            max_norm(self.kernel.residual()),
+            scientific(max_norm(self.kernel.residual())),
+            scientific(alpha.re),
         )
     }
 
@@ -307,9 +317,7 @@ impl<T: Entry> Session for Iteration<T> {
                     self.kernel.tell(Tell::Sizes(sizes));
                 }
                 Ask::Done if self.kernel.stop() == Some(Stop::OutOfMemory) => {
-                    return Err(PyMemoryError::new_err(
-                        "there is no memory for another vector of the inverse Jacobian",
-                    ));
+                    return Err(PyMemoryError::new_err(NO_MEMORY));
                 }
                 Ask::Done => return Ok(Next::Nothing),
                 Ask::Jacobian(_) | Ask::Solution(_) => {
@@ -415,7 +423,10 @@ impl<T: Entry> Session for Iteration<T> {
             Some(Stop::NonFiniteResidual) => (-1, self.fault().unwrap_or_default()),
             Some(Stop::NonFiniteStep) => (-2, self.fault().unwrap_or_default()),
             Some(Stop::ZeroStep) => (-3, self.fault().unwrap_or_default()),
-            _ => (2, "The maximum number of iterations allowed has been reached.".into()),
+            Some(Stop::OutOfMemory) => (-4, NO_MEMORY.into()),
+            Some(Stop::OutOfIterations | Stop::IterationsMade) | None => {
+                (2, "The maximum number of iterations allowed has been reached.".into())
+            }
         };
         // SciPy counts how often it has looked at its tolerances.
         let looks = match stop {

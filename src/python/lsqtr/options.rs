@@ -140,7 +140,9 @@ const ARGUMENTS: [&str; 9] =
 
 /// What to write in place of an unknown option.
 fn hint(name: &str) -> String {
-    if let Some(option) = meant(name, &NAMES) {
+    if !ARGUMENTS.contains(&name)
+        && let Some(option) = meant(name, &NAMES)
+    {
         return format!(". Did you mean '{option}' by '{name}'?");
     }
     match meant(name, &ARGUMENTS) {

@@ -21,8 +21,8 @@ pub fn message(py: Python<'_>, solver: &LeastSquares, stop: Stop) -> PyResult<St
     }
     if stop.success() && solver.optimality_is_large() {
         message.push_str(&format!(
-            "\nBut the relative optimality is large ({}): x may be far from a minimum, and the \
-             tolerances too loose.",
+            "\nBut the relative optimality is large ({}): unless f is zero but for rounding, x may be \
+             far from a minimum, and the tolerances too loose.",
             number(py, solver.relative_optimality(), ".2e")?
         ));
     }

@@ -302,8 +302,9 @@ impl<T: Field> Compact<T> {
             }
             dense.multiply_from_left(&column, &self.vectors[factor.right]);
         }
-        let direction = self.forget();
-        self.spare.push(direction);
+        // Their memory is that of the matrix, which is here to stay.
+        self.forget();
+        self.spare.clear();
         Ok(())
     }
 }
