@@ -26,6 +26,7 @@ pub mod approximation;
 #[cfg(test)]
 mod arbitrary;
 pub mod broyden;
+pub mod differenced;
 pub mod differences;
 pub mod forward_differences;
 pub mod hybrid;

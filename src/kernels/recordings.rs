@@ -7,7 +7,6 @@ use std::fs;
 
 use ndarray::{ArrayView2, ShapeBuilder};
 
-use super::forward_differences::ForwardDifferences;
 use super::{Ask, Kernel, Tell};
 
 /// The numbers of a file, from the first to the last.
@@ -56,39 +55,25 @@ impl Questions {
         Questions { rows, questions }
     }
 
-    /// Runs a kernel to its end, with Jacobians by differences where the recorded program had them
-    /// so. Every question must be the one that was recorded, to the last bit.
-    pub fn replay<K: Kernel<T = f64>>(
-        mut self,
-        kernel: &mut K,
-        mut differences: Option<ForwardDifferences>,
-        start: &[f64],
-    ) {
+    /// Runs a kernel to its end. Every question must be the one that was recorded, to the last bit.
+    pub fn replay<K: Kernel<T = f64>>(mut self, kernel: &mut K, start: &[f64]) {
         kernel.start(start);
         loop {
-            match (kernel.ask(), &mut differences) {
-                (Ask::Residual(x), _) => {
+            match kernel.ask() {
+                Ask::Residual(x) => {
                     let value = self.residual(x);
                     kernel.tell(Tell::Residual(&value));
                 }
-                (Ask::Jacobian(x), None) => {
+                Ask::Jacobian(x) => {
                     let entries = self.jacobian(x);
                     let shape = (self.rows, x.len()).f();
                     let jacobian = ArrayView2::from_shape(shape, &entries).unwrap();
                     kernel.tell(Tell::Jacobian(jacobian));
                 }
-                (Ask::Jacobian(x), Some(differences)) => {
-                    differences.start(x, kernel.residual()).unwrap();
-                    while let Some(displaced) = differences.ask() {
-                        let value = self.residual(displaced);
-                        differences.tell(&value);
-                    }
-                    kernel.tell(Tell::Jacobian(differences.jacobian()));
-                }
-                (Ask::Work { .. }, _) => kernel.work(),
-                (Ask::Report, _) => kernel.tell(Tell::Reported { stop: false }),
-                (Ask::Done, _) => break,
-                (other, _) => panic!("{other:?} is asked"),
+                Ask::Work { .. } => kernel.work(),
+                Ask::Report => kernel.tell(Tell::Reported { stop: false }),
+                Ask::Done => break,
+                other => panic!("{other:?} is asked"),
             }
         }
         assert_eq!(self.questions.len(), 0, "the recorded solve goes on");

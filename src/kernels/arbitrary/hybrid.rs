@@ -39,12 +39,12 @@ impl Kernel for Hybrid {
 }
 
 #[derive(Clone, Debug)]
-struct Setup {
-    start: Vec<f64>,
-    options: Options,
+pub struct Setup {
+    pub start: Vec<f64>,
+    pub options: Options,
 }
 
-fn setups() -> impl Strategy<Value = Setup> {
+pub fn setups() -> impl Strategy<Value = Setup> {
     let start = prop::collection::vec(finite(), 1..13);
     let scale = prop::option::weighted(0.3, prop::collection::vec(1e-3..1e3, 13));
     let factor = prop_oneof![3 => 0.1..100.0, 1 => number()];

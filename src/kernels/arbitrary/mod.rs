@@ -9,6 +9,7 @@
 mod answers;
 mod approximation;
 mod broyden;
+mod differenced;
 mod differences;
 mod hybrid;
 mod line_search;

@@ -3,6 +3,7 @@
 use super::solver::{Hybrid, Options};
 use super::termination::Stop;
 use crate::kernels::Kernel;
+use crate::kernels::differenced::Differenced;
 use crate::kernels::forward_differences::{Band, ForwardDifferences, evaluations};
 use crate::kernels::recordings::{Numbers, Questions, assert_same, each_recorded};
 
@@ -26,8 +27,9 @@ fn repeat(routine: &str, name: &str, numbers: &mut Numbers) -> Stop {
         radius_factor,
         scale,
     };
-    let mut kernel = Hybrid::new(options);
-    Questions::read(numbers, rows, unknowns).replay(&mut kernel, differences, &start);
+    let mut kernel = Differenced::new(Hybrid::new(options), differences);
+    Questions::read(numbers, rows, unknowns).replay(&mut kernel, &start);
+    let kernel = kernel.inner();
 
     let stop = kernel.stop().unwrap();
     assert_eq!(stop.info(), Some(numbers.next() as i32));

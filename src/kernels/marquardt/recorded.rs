@@ -3,6 +3,7 @@
 use super::solver::{Marquardt, Options};
 use super::termination::{Stop, Tolerances};
 use crate::kernels::Kernel;
+use crate::kernels::differenced::Differenced;
 use crate::kernels::forward_differences::ForwardDifferences;
 use crate::kernels::recordings::{Numbers, Questions, assert_same, each_recorded};
 use crate::linalg::householder::Remainders;
@@ -29,8 +30,9 @@ fn repeat(routine: &str, name: &str, numbers: &mut Numbers) -> Stop {
         scale,
         remainders: Remainders::AsInSciPy,
     };
-    let mut kernel = Marquardt::new(options);
-    Questions::read(numbers, rows, unknowns).replay(&mut kernel, differences, &start);
+    let mut kernel = Differenced::new(Marquardt::new(options), differences);
+    Questions::read(numbers, rows, unknowns).replay(&mut kernel, &start);
+    let kernel = kernel.inner();
 
     let stop = kernel.stop().unwrap();
     assert_eq!(stop.info(), Some(numbers.next() as i32));
