@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::linalg::memory::{OutOfMemory, reserve};
 
 /// Goes up whenever a file of the older version cannot be read as before.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 const MAGIC: [u8; 8] = if cfg!(target_endian = "little") { *b"raphson<" } else { *b"raphson>" };
 pub(crate) const HEADER: usize = 24;
@@ -381,8 +381,8 @@ mod tests {
         assert_eq!(refusal(b"PK\x03\x04 a zip file that is long enough"), Some(Refusal::NotSaved));
         assert_eq!(refusal(b""), Some(Refusal::NotSaved));
         let mut newer = saved();
-        newer[8..12].copy_from_slice(&2u32.to_ne_bytes());
-        assert_eq!(refusal(&newer), Some(Refusal::OtherVersion(2)));
+        newer[8..12].copy_from_slice(&3u32.to_ne_bytes());
+        assert_eq!(refusal(&newer), Some(Refusal::OtherVersion(3)));
         let mut foreign = saved();
         foreign[7] ^= b'<' ^ b'>';
         assert_eq!(refusal(&foreign), Some(Refusal::OtherByteOrder));

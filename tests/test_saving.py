@@ -136,8 +136,8 @@ class TestRefusals:
 
     def test_newer_version(self):
         data = self.saved()
-        newer = data[:8] + struct.pack("=I", 2) + data[12:]
-        with pytest.raises(ValueError, match=r"version 2 of the format; .* reads version 1"):
+        newer = data[:8] + struct.pack("=I", 3) + data[12:]
+        with pytest.raises(ValueError, match=r"version 3 of the format; .* reads version 2"):
             raphson.Broyden1.from_bytes(newer)
 
     def test_another_class(self):
