@@ -667,7 +667,9 @@ def test_no_convergence_says_how_far_it_came_and_what_to_try():
     with pytest.raises(scipy.optimize.NoConvergence, match=r"alpha = 2\.500e-01\)"):
         # The size that is chosen: max(1, |x|) / 2 |F|.
         raphson.broyden1(lambda x: 0 * x + 2, [0.5], maxiter=1)
-    with pytest.raises(scipy.optimize.NoConvergence, match=r"alpha = 0\.000e\+00 \+ 1\.000e\+00j\)"):
+    with pytest.raises(
+        scipy.optimize.NoConvergence, match=r"alpha = 0\.000e\+00 \+ 1\.000e\+00j\)"
+    ):
         raphson.broyden1(lambda x: x**2 + 1j, [0.5j], maxiter=1, alpha=1j)
     with pytest.raises(scipy.optimize.NoConvergence, match="are in the norm of tol_norm"):
         raphson.broyden1(np.cosh, [1.0], maxiter=1, tol_norm=lambda v: 1e-3 * abs(v).max())

@@ -1044,7 +1044,7 @@ def test_no_two_jacobians_are_kept(jac):
     else:
         tracemalloc.start()
         fit = raphson.lsqtr(fun, start, jac, verbose=0, maxiter=3)
-        # NumPy allocates none: the one of the result is the memory that was filled with differences.
+        # NumPy allocates none: that of the result is the memory that the differences filled.
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert most < 0.5 * matrix.nbytes

@@ -96,7 +96,7 @@ impl<K: Kernel<T = f64>> Differenced<K> {
         if let (Ask::Jacobian(x), Some(differences)) = (self.kernel.ask(), &mut self.differences) {
             self.phase = match differences.start(x, self.kernel.residual()) {
                 Ok(()) => Phase::Differences,
-                Err(OutOfMemory) => Phase::OutOfMemory,
+                Err(OutOfMemory(_)) => Phase::OutOfMemory,
             };
         }
     }
