@@ -23,15 +23,15 @@ def scalar(name, f, fprime, x0, **options) -> Row:
 
 def system(name, fun, jac, x0) -> Row:
     calls = Calls()
-    raphson.root(calls.record(fun), x0, jac=calls.record(jac))
-    ours = raphson.root(fun, x0, jac=jac)
+    raphson.root(calls.record(fun), x0, jac=calls.record(jac), method="newton")
+    ours = raphson.root(fun, x0, jac=jac, method="newton")
     theirs = scipy.optimize.root(fun, x0, jac=jac)
     assert ours.success
     assert theirs.success
     assert np.allclose(ours.x, theirs.x, atol=1e-6)
     return measure(
         name,
-        raphson=lambda: raphson.root(fun, x0, jac=jac),
+        raphson=lambda: raphson.root(fun, x0, jac=jac, method="newton"),
         scipy=lambda: scipy.optimize.root(fun, x0, jac=jac),
         bare=calls.repeat,
     )

@@ -52,7 +52,7 @@ def two_curves():
 
     for start in ([2.0, -2.0], [-2.0, 2.0]):
         fun, jac = Counted(residual), Counted(jacobian)
-        solution = raphson.root(fun, start, jac=jac)
+        solution = raphson.root(fun, start, jac=jac, method="newton")
         report(f"two curves, from {start}", "xy", solution.x, solution.fun, fun, jac)
 
 
@@ -81,7 +81,7 @@ def power_flow():
         return np.array([active[1] + 4.0, active[2] - 2.0, reactive[1] + 2.5])
 
     fun = Counted(mismatch)
-    solution = raphson.root(fun, [1.0, 0.0, 0.0], jac="cs")
+    solution = raphson.root(fun, [1.0, 0.0, 0.0], jac="cs", method="newton")
     voltage2, angle2, angle3 = solution.x
     report(
         "power grid, complex-step Jacobian",

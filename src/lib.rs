@@ -35,6 +35,7 @@ mod _core {
     #[pymodule_export]
     use crate::python::{
         broyden::{Broyden1, broyden1, root_broyden1},
+        hybrid::{PowellHybrid, fsolve},
         lsqtr::{LeastSquares, lsqtr},
         newton::newton,
         root::{NewtonSystem, root_newton},

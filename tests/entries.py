@@ -129,7 +129,9 @@ def _root():
     def call(start, functions, jac=None):
         options = {"maxiter": MAXITER}
         functions = {"jac": jac} | functions
-        return _found(raphson.root(x0=start, tol=1e-3, options=options, **functions))
+        return _found(
+            raphson.root(x0=start, tol=1e-3, options=options, **functions, method="newton")
+        )
 
     exact = {"fun": _chain, "jac": _chain_jacobian}
     sparse = {"fun": _chain, "jac": lambda x: scipy.sparse.csr_array(_chain_jacobian(x))}

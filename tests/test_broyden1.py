@@ -700,7 +700,7 @@ def test_options_of_another_call_are_named():
     ):
         expected = f"has xtol, ftol, maxiter, line_search, diff_step. {meant}"
         with pytest.raises(ValueError, match=re.escape(expected)):
-            raphson.root(lambda x: x - 1, [0.0], options={name: 1})
+            raphson.root(lambda x: x - 1, [0.0], options={name: 1}, method="newton")
 
 
 def test_the_svd_keeps_three_less_than_the_largest_rank():

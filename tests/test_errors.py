@@ -21,7 +21,7 @@ def newton(func=lambda x: x * x - 2, x0=1.0, **kwargs):
 
 
 def root(fun=lambda x: x * x - 2, x0=(1.0, 2.0), **kwargs):
-    return raphson.root(fun, x0, **kwargs)
+    return raphson.root(fun, x0, **kwargs, method="newton")
 
 
 BAD_INPUT = {
@@ -338,7 +338,7 @@ def test_interrupts_while_numbers_are_read_come_through(call):
     [
         "raphson.newton(operator.neg, [1.0, 2.0], operator.pos, maxiter=10**12)",
         "raphson.newton(slowly, 1.0, maxiter=10**12)",
-        "raphson.root(slowly, [1.0], options={'maxiter': 10**12, 'line_search': None, 'xtol': 0})",
+        "raphson.root(slowly, [1.0], options={'maxiter': 10**12, 'line_search': None, 'xtol': 0}, method='newton')",
     ],
 )
 def test_interrupts_stop_a_solve(solve):
@@ -348,7 +348,7 @@ def test_interrupts_stop_a_solve(solve):
     program = f"""
 import itertools, math, operator, signal, threading, raphson
 signal.signal(signal.SIGINT, signal.default_int_handler)
-raphson.root(lambda x: x - 1, [0.0])
+raphson.root(lambda x: x - 1, [0.0], method='newton')
 steps = itertools.count(1)
 slowly = lambda x: x * 0 + math.sin(next(steps)) + 2
 threading.Timer(0.5, signal.raise_signal, (signal.SIGINT,)).start()
@@ -366,7 +366,7 @@ except KeyboardInterrupt:
 def test_solvers_may_be_called_from_callables():
     def fun(x):
         inner = raphson.newton(lambda y: y * y - 4, 1.0, lambda y: 2 * y)
-        return raphson.root(lambda z: z - inner * x, [0.0, 0.0]).x - [2.0, 6.0]
+        return raphson.root(lambda z: z - inner * x, [0.0, 0.0], method="newton").x - [2.0, 6.0]
 
     assert np.allclose(root(fun=fun).x, [1.0, 3.0])
 
@@ -412,7 +412,10 @@ def test_threads_get_the_same_bits_as_alone():
 
     def solve(a):
         return raphson.root(
-            lambda x: a @ x + 0.1 * x**3 - 1, np.ones(80), jac=lambda x: a + 0.3 * np.diag(x**2)
+            lambda x: a @ x + 0.1 * x**3 - 1,
+            np.ones(80),
+            jac=lambda x: a + 0.3 * np.diag(x**2),
+            method="newton",
         ).x
 
     alone = [solve(a) for a in matrices]
@@ -455,6 +458,7 @@ def test_factorizations_leave_the_interpreter_to_others():
             np.zeros(n),
             jac=jac,
             options={"maxiter": 1, "line_search": None},
+            method="newton",
         )
     finally:
         stop.set()

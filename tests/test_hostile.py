@@ -548,7 +548,7 @@ def abandon_a_thread(x):
 
 def solve_another(x):
     raphson.newton(lambda y: y * y - 4, 1.0)
-    raphson.root(lambda y: y * y - 4, [1.0], jac=lambda y: [[2 * y[0]]])
+    raphson.root(lambda y: y * y - 4, [1.0], jac=lambda y: [[2 * y[0]]], method="newton")
     raphson.broyden1(lambda y: np.cos(y) - y, [1.0])
     raphson.lsqtr(lambda y: y * y - 4, [1.0], "2-point", verbose=0)
 
@@ -559,7 +559,7 @@ def change_recursion_limit(x):
 
 def raise_and_catch(x):
     with contextlib.suppress(ZeroDivisionError):
-        raphson.root(lambda y: 1 / 0, [1.0])
+        raphson.root(lambda y: 1 / 0, [1.0], method="newton")
 
 
 @every_entry
@@ -812,9 +812,9 @@ class TestJax:
         fun, jac = jax.jit(self.chain), jax.jit(jax.jacfwd(self.chain))
         solver = raphson.NewtonSystem(start)
         roots = [
-            raphson.root(fun, start, jac=jac).x,
-            raphson.root(lambda x: (fun(x), jac(x)), start, jac=True).x,
-            raphson.root(fun, start, jac="2-point").x,
+            raphson.root(fun, start, jac=jac, method="newton").x,
+            raphson.root(lambda x: (fun(x), jac(x)), start, jac=True, method="newton").x,
+            raphson.root(fun, start, jac="2-point", method="newton").x,
             raphson.broyden1(fun, start, f_tol=1e-12),
             raphson.lsqtr(fun, start, jac, verbose=0, gtol=1e-12).x,
             solver.solve(fun, jac).x,
@@ -831,7 +831,7 @@ class TestJax:
             return x if x[0] > 0 else -x
 
         for call in (
-            lambda: raphson.root(depends_on_values, start),
+            lambda: raphson.root(depends_on_values, start, method="newton"),
             lambda: raphson.broyden1(depends_on_values, start),
             lambda: raphson.lsqtr(depends_on_values, start, "2-point", verbose=0),
         ):
@@ -844,10 +844,10 @@ class TestJax:
         leaked = []
         jax.jit(lambda x: leaked.append(x) or x)(start)
         for call in (
-            lambda: raphson.root(lambda x: leaked[0], start),
+            lambda: raphson.root(lambda x: leaked[0], start, method="newton"),
             lambda: raphson.broyden1(lambda x: leaked[0], start),
             lambda: raphson.lsqtr(lambda x: leaked[0], start, "2-point", verbose=0),
-            lambda: raphson.root(lambda x: x, leaked[0]),
+            lambda: raphson.root(lambda x: x, leaked[0], method="newton"),
         ):
             with pytest.raises((jax.errors.UnexpectedTracerError, TypeError)):
                 call()
@@ -857,7 +857,7 @@ class TestJax:
         import jax.numpy as jnp
 
         for solve in (
-            lambda x: raphson.root(self.chain, x).x,
+            lambda x: raphson.root(self.chain, x, method="newton").x,
             lambda x: raphson.broyden1(self.chain, x),
             lambda x: raphson.lsqtr(self.chain, x, "2-point", verbose=0).x,
             lambda x: raphson.newton(lambda y: y * y - 2, x),
@@ -870,7 +870,7 @@ class TestJax:
         import jax.numpy as jnp
 
         with pytest.raises(ValueError, match="fun: expected 3 values"):
-            raphson.root(jax.jit(lambda x: x[:2]), start)
+            raphson.root(jax.jit(lambda x: x[:2]), start, method="newton")
         with pytest.raises(ValueError, match=r"F: .*infs or NaNs"):
             raphson.broyden1(jax.jit(lambda x: x * jnp.nan), start)
         fit = raphson.lsqtr(jax.jit(lambda x: x * jnp.inf), start, "2-point", verbose=0)

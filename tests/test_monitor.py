@@ -726,7 +726,7 @@ def test_in_a_notebook():
     pytest.importorskip("ipykernel")
     cells = [
         "import numpy as np, raphson\nmonitor = raphson.Monitor(progress=True)\n"
-        "result = raphson.root(lambda x: np.cos(x) - x, [1.0], callback=monitor)",
+        "result = raphson.root(lambda x: np.cos(x) - x, [1.0], callback=monitor, method='newton')",
         "monitor",
         "result",
     ]
@@ -851,7 +851,7 @@ class TestResult:
         assert {line.split(":")[0].strip() for line in lines[1:]} == result.keys()
 
     def test_the_class(self):
-        result = raphson.root(lambda x: x - 1, [2.0])
+        result = raphson.root(lambda x: x - 1, [2.0], method="newton")
         assert type(result) is raphson.Result
         assert isinstance(result, scipy.optimize.OptimizeResult)
         assert isinstance(raphson.lsqtr(lambda x: x, [1.0], "2-point", verbose=0), raphson.Result)
@@ -866,7 +866,7 @@ class TestResult:
         "copied", [copy.copy, copy.deepcopy, lambda result: pickle.loads(pickle.dumps(result))]
     )
     def test_copies(self, copied):
-        result = raphson.root(lambda x: x**2 - 2, [2.0])
+        result = raphson.root(lambda x: x**2 - 2, [2.0], method="newton")
         other = copied(result)
         assert type(other) is raphson.Result
         assert repr(other) == repr(result)

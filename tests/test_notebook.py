@@ -69,6 +69,7 @@ def test_system_of_two_equations():
         jac=system_jacobian,
         callback=lambda x, f: points.append(x),
         options={"line_search": None, "xtol": 0.0, "maxiter": len(SYSTEM)},
+        method="newton",
     )
     assert [[f"{x:.8f}" for x in point] for point in points] == SYSTEM
 
@@ -76,7 +77,11 @@ def test_system_of_two_equations():
 @pytest.mark.parametrize("line_search", [None, "armijo"])
 def test_system_is_solved_to_machine_precision(line_search):
     solution = raphson.root(
-        system, [2.0, -2.0], jac=system_jacobian, options={"line_search": line_search}
+        system,
+        [2.0, -2.0],
+        jac=system_jacobian,
+        options={"line_search": line_search},
+        method="newton",
     )
     assert solution.success
     assert [f"{x:.8f}" for x in solution.x] == SYSTEM[-1]
@@ -94,6 +99,7 @@ def test_task_2():
         [0.0, 1.0],
         jac=lambda v: [[np.cos(v[0]), -1.0], [2 * v[0], 4 * v[1] ** 3]],
         options={"xtol": EPSILON},
+        method="newton",
     )
     assert solution.success
     x, y = solution.x

@@ -78,7 +78,7 @@ class TestThreads:
     def test_whatever_is_imported_of_scipy_the_same_part_comes_first(self):
         """Parts that import each other deadlock where threads begin with different ones."""
         for solve in (
-            "raphson.root(lambda x: x - 1, [0.0])",
+            "raphson.root(lambda x: x - 1, [0.0], method='newton')",
             "raphson.LeastSquares([1.0])",
             "raphson.lsqtr(lambda x: x - 1, [0.0], '2-point', verbose=0)",
             "raphson.Broyden1([1.0]).solve(lambda x: x - 1)",
@@ -128,7 +128,9 @@ class TestThreads:
 
         def system(i):
             square = a[i, :80] + 20 * np.eye(80)
-            return raphson.root(lambda x: square @ x + x**3 - 1, np.zeros(80), jac="2-point").x
+            return raphson.root(
+                lambda x: square @ x + x**3 - 1, np.zeros(80), jac="2-point", method="newton"
+            ).x
 
         def long_vectors(i):
             return raphson.broyden1(lambda x: np.cos(x + i) - x, np.zeros(200_000), f_tol=1e-6)
@@ -289,7 +291,7 @@ def answers():
     long = np.linspace(0, 1, 300_000)
     return [
         raphson.newton(lambda x: x * x - 2, 1.0),
-        raphson.root(lambda x: x**3 + x - 1, np.ones(100)).x,
+        raphson.root(lambda x: x**3 + x - 1, np.ones(100), method="newton").x,
         raphson.lsqtr(lambda x: x**3 + x - 1, np.ones(100), "2-point", verbose=0).x,
         raphson.broyden1(lambda x: np.cos(x) - x, long, reduction_method="svd", max_rank=3),
     ]
@@ -446,7 +448,7 @@ for _ in range(3):
     inner = create()
     run_string(inner, inside)
     destroy(inner)
-assert raphson.root(lambda x: x - 2, [1.0]).success
+assert raphson.root(lambda x: x - 2, [1.0], method='newton').success
 print("done")
 """
     )
@@ -458,7 +460,7 @@ def test_ending_the_process_within_a_solve():
 import os, sys, raphson
 def fun(x):
     {end}
-raphson.root(fun, [1.0, 2.0])
+raphson.root(fun, [1.0, 2.0], method='newton')
 """
         done = subprocess.run([sys.executable, "-c", program], timeout=PATIENCE, check=False)
         assert done.returncode == status
@@ -500,7 +502,7 @@ LONG_SOLVES = {
     "root: newton": """
         n = 2 * SIZE
         a = rng.normal(size=(n, n))
-        raphson.root(lambda x: a @ x + x**3 - 1, np.zeros(n), jac=lambda x: a)
+        raphson.root(lambda x: a @ x + x**3 - 1, np.zeros(n), jac=lambda x: a, method='newton')
     """,
     "broyden1": """
         n = 10**6
@@ -523,7 +525,7 @@ import raphson
 # Where the tests run in the background, a shell may have had it ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 rng = np.random.default_rng(1)
-raphson.root(lambda x: x - 1, [0.0])
+raphson.root(lambda x: x - 1, [0.0], method='newton')
 raphson.lsqtr(lambda x: x - 1, [0.0], "2-point", verbose=0)
 sent = []
 
@@ -674,7 +676,7 @@ stop = threading.Event()
 def solve():
     # Without BLAS of NumPy's, which does not survive forks beside it either.
     fun, jac = lambda x: x**3 + x - 1, lambda x: np.diag(3 * x**2 + 1)
-    return raphson.root(fun, np.zeros(300), jac=jac).x
+    return raphson.root(fun, np.zeros(300), jac=jac, method='newton').x
 
 def busy():
     while not stop.is_set():
@@ -714,13 +716,13 @@ def test_forks_beside_threads_that_solve():
 
 
 DAEMONS = {
-    "root": "raphson.root(lambda x: F(x) + 9, [1.0], jac=lambda x: [[2 * x[0]]])",
+    "root": "raphson.root(lambda x: F(x) + 9, [1.0], jac=lambda x: [[2 * x[0]]], method='newton')",
     "broyden1": "raphson.broyden1(lambda x: F(x) + 9, [1.0] * 3, maxiter=100)",
     "lsqtr": "raphson.lsqtr(F, np.ones(3), lambda x: np.eye(3), verbose=0)",
     "newton": "raphson.newton(lambda x: float(F(x)) + 9, 1.0)",
     "newton, arrays": "raphson.newton(lambda x: F(x) + 9, np.ones(5))",
     "observed": "raphson.broyden1(F, [1.0] * 3, callback=raphson.Monitor())",
-    "factorization": "raphson.root(lambda x: b @ x - 1, np.ones(900), jac=lambda x: b)",
+    "factorization": "raphson.root(lambda x: b @ x - 1, np.ones(900), (), 'newton', lambda x: b)",
     "decomposition": "raphson.lsqtr(lambda x: c @ x - 1, np.ones(500), lambda x: c, verbose=0)",
     "asked and told": "by_hand(raphson.Broyden1(np.ones(10**5), maxiter=20), np.float32)",
     "factorized by hand": "by_hand(raphson.NewtonSystem(np.ones(200)), np.float64)",
@@ -833,7 +835,7 @@ os.register_at_fork(before=before, after_in_parent=lock.release, after_in_child=
 def work():
     while not stop.is_set():
         with lock:
-            raphson.root(lambda x: x * x - 2, [1.0])
+            raphson.root(lambda x: x * x - 2, [1.0], method='newton')
 
 def fork():
     child = os.fork()

@@ -61,7 +61,9 @@ NOT_SOLVED = {
 def test_problems_are_solved(problem, jac):
     # Towards a singular root at zero nothing but the residual itself says how near it is.
     options = {"ftol": 1e-20} if problem.singular else {}
-    solution = raphson.root(problem.residual, problem.start, jac=jac, options=options)
+    solution = raphson.root(
+        problem.residual, problem.start, jac=jac, options=options, method="newton"
+    )
     if isinstance(jac, str) and (problem.name, jac) in NOT_SOLVED:
         assert not solution.success
         assert solution.status == NOT_SOLVED[problem.name, jac]
@@ -79,7 +81,7 @@ def test_problems_are_solved(problem, jac):
 @pytest.mark.parametrize("problem", REAL, ids=str)
 def test_agrees_with_hybr_where_hybr_converges(problem):
     theirs = scipy.optimize.root(problem.residual, problem.start, jac=problem.jacobian)
-    ours = raphson.root(problem.residual, problem.start, jac=problem.jacobian)
+    ours = raphson.root(problem.residual, problem.start, jac=problem.jacobian, method="newton")
     assert ours.success or not theirs.success
     assert np.max(np.abs(ours.fun)) <= max(np.max(np.abs(theirs.fun)), 1e-12)
 
@@ -96,7 +98,9 @@ def test_the_result_is_scipys_and_complete():
         return CURVES.jacobian(x)
 
     points = []
-    result = raphson.root(fun, CURVES.start, jac=jac, callback=lambda x, f: points.append((x, f)))
+    result = raphson.root(
+        fun, CURVES.start, jac=jac, callback=lambda x, f: points.append((x, f)), method="newton"
+    )
     assert isinstance(result, scipy.optimize.OptimizeResult)
     assert result.success is True
     assert result.status in (1, 2)
@@ -112,13 +116,17 @@ def test_the_result_is_scipys_and_complete():
 
 def test_function_calls_for_differences_are_counted():
     calls = []
-    result = raphson.root(lambda x: calls.append(x) or CURVES.residual(x), CURVES.start)
+    result = raphson.root(
+        lambda x: calls.append(x) or CURVES.residual(x), CURVES.start, method="newton"
+    )
     assert result.nfev == len(calls) == result.nit + 1 + 2 * result.njev
 
 
 def test_jacobian_from_the_function_itself():
-    pair = raphson.root(lambda x: (CURVES.residual(x), CURVES.jacobian(x)), CURVES.start, jac=True)
-    separate = raphson.root(CURVES.residual, CURVES.start, jac=CURVES.jacobian)
+    pair = raphson.root(
+        lambda x: (CURVES.residual(x), CURVES.jacobian(x)), CURVES.start, jac=True, method="newton"
+    )
+    separate = raphson.root(CURVES.residual, CURVES.start, jac=CURVES.jacobian, method="newton")
     assert np.array_equal(pair.x, separate.x)
     assert pair.nfev == separate.nfev
 
@@ -132,19 +140,19 @@ def test_any_shape(shape):
         assert x.shape == shape
         return flat.residual(x.ravel()).reshape(shape)
 
-    expected = raphson.root(flat.residual, flat.start, jac=flat.jacobian)
+    expected = raphson.root(flat.residual, flat.start, jac=flat.jacobian, method="newton")
     for jac in (
         lambda x: flat.jacobian(x.ravel()),
         lambda x: flat.jacobian(x.ravel()).reshape(shape + shape),
     ):
-        result = raphson.root(fun, start, jac=jac)
+        result = raphson.root(fun, start, jac=jac, method="newton")
         assert result.x.shape == result.fun.shape == shape
         assert np.array_equal(result.x.ravel(), expected.x)
 
 
 @pytest.mark.parametrize("x0", [4.0, [4.0], np.array(4), np.array([[4.0]])], ids=repr)
 def test_one_unknown(x0):
-    result = raphson.root(lambda x: x**2 - 2, x0, jac=lambda x: 2 * x)
+    result = raphson.root(lambda x: x**2 - 2, x0, jac=lambda x: 2 * x, method="newton")
     assert result.success
     assert result.x.shape == np.shape(x0)
     assert abs(result.x.item() - np.sqrt(2)) < 1e-15
@@ -160,7 +168,9 @@ def test_the_dtype_of_x0(dtype):
         seen.add(x.dtype)
         return CURVES.residual(x)
 
-    result = raphson.root(fun, np.array([2, -2], dtype=dtype), jac=CURVES.jacobian)
+    result = raphson.root(
+        fun, np.array([2, -2], dtype=dtype), jac=CURVES.jacobian, method="newton"
+    )
     kept = np.dtype(dtype).char in "fdFD"
     expected = np.dtype(dtype) if kept else np.dtype(float)
     assert seen == {expected}
@@ -186,7 +196,9 @@ def test_callables_may_keep_and_change_what_they_get():
         return value
 
     start = CURVES.start.copy()
-    result = raphson.root(fun, start, jac=jac, callback=lambda x, f: kept.extend([x, f]))
+    result = raphson.root(
+        fun, start, jac=jac, callback=lambda x, f: kept.extend([x, f]), method="newton"
+    )
     assert np.allclose(result.x, CURVES.solution)
     assert np.array_equal(start, CURVES.start)
     assert len({x.ctypes.data for x in kept}) == len(kept)
@@ -203,7 +215,9 @@ def test_a_function_may_return_the_same_buffer_each_time():
         j[:] = CURVES.jacobian(x)
         return j
 
-    assert np.allclose(raphson.root(fun, CURVES.start, jac=jac).x, CURVES.solution)
+    assert np.allclose(
+        raphson.root(fun, CURVES.start, jac=jac, method="newton").x, CURVES.solution
+    )
 
 
 # What can go wrong, each with its own status.
@@ -217,10 +231,10 @@ def test_the_line_search_saves_what_plain_newton_loses():
         with np.errstate(over="ignore"):
             return np.diag(1 / (1 + x**2))
 
-    plain = raphson.root(fun, [2.0, 3.0], jac=jac, options={"line_search": None})
+    plain = raphson.root(fun, [2.0, 3.0], jac=jac, options={"line_search": None}, method="newton")
     assert not plain.success
     assert plain.status in (-1, -3)
-    searched = raphson.root(fun, [2.0, 3.0], jac=jac)
+    searched = raphson.root(fun, [2.0, 3.0], jac=jac, method="newton")
     assert searched.success
     assert np.max(np.abs(searched.x)) < 1e-12
 
@@ -231,7 +245,7 @@ def test_singular_jacobian():
         lambda x: scipy.sparse.csc_array(np.ones((2, 2))),
         lambda x: np.zeros((2, 2)),
     ):
-        result = raphson.root(lambda x: x - [1, 2], [0.0, 0.0], jac=jac)
+        result = raphson.root(lambda x: x - [1, 2], [0.0, 0.0], jac=jac, method="newton")
         assert (result.success, result.status) == (False, -1)
         assert "singular at iteration 1" in result.message
 
@@ -245,13 +259,13 @@ def test_jacobian_that_is_not_finite(bad):
         return j
 
     for way in (jac, lambda x: scipy.sparse.csr_array(jac(x))):
-        result = raphson.root(CURVES.residual, CURVES.start, jac=way)
+        result = raphson.root(CURVES.residual, CURVES.start, jac=way, method="newton")
         assert (result.success, result.status, result.nit) == (False, -2, 1)
         assert "iteration 2" in result.message
 
 
 def test_residual_that_is_not_finite():
-    at_start = raphson.root(lambda x: x * np.nan, [1.0, 2.0])
+    at_start = raphson.root(lambda x: x * np.nan, [1.0, 2.0], method="newton")
     assert (at_start.success, at_start.status) == (False, -3)
     assert "at x0" in at_start.message
     assert np.array_equal(at_start.x, [1.0, 2.0])
@@ -259,7 +273,7 @@ def test_residual_that_is_not_finite():
     def fun(x):
         return CURVES.residual(x) if x[0] == 2.0 else np.full(2, np.nan)
 
-    later = raphson.root(fun, CURVES.start, jac=CURVES.jacobian)
+    later = raphson.root(fun, CURVES.start, jac=CURVES.jacobian, method="newton")
     assert (later.success, later.status) == (False, -3)
     assert np.array_equal(later.x, CURVES.start)
     assert np.array_equal(later.fun, CURVES.residual(CURVES.start))
@@ -270,13 +284,13 @@ def test_a_domain_error_along_the_step_is_stepped_back_from():
         with np.errstate(invalid="ignore"):
             return np.sqrt(x) - 0.1
 
-    result = raphson.root(fun, [1.0], jac=lambda x: 0.5 / np.sqrt(x))
+    result = raphson.root(fun, [1.0], jac=lambda x: 0.5 / np.sqrt(x), method="newton")
     assert result.success
     assert abs(result.x[0] - 0.01) < 1e-15
 
 
 def test_no_root():
-    result = raphson.root(lambda x: x**2 + 1, [3.0], jac=lambda x: 2 * x)
+    result = raphson.root(lambda x: x**2 + 1, [3.0], jac=lambda x: 2 * x, method="newton")
     assert not result.success
     assert result.status in (-1, -4, 0)
     assert abs(result.fun[0]) < 1.01
@@ -292,10 +306,10 @@ def test_a_local_minimum_is_not_called_a_root():
         y = v[1]
         return [[1, (10 - 3 * y) * y - 2], [1, (3 * y + 2) * y - 14]]
 
-    result = raphson.root(fun, [0.5, -2.0], jac=jac)
+    result = raphson.root(fun, [0.5, -2.0], jac=jac, method="newton")
     assert not result.success
     assert np.max(np.abs(result.fun)) > 1
-    assert raphson.root(fun, [6.0, 5.0], jac=jac).success
+    assert raphson.root(fun, [6.0, 5.0], jac=jac, method="newton").success
 
 
 # What must not be called a root, with the status that each has.
@@ -310,14 +324,16 @@ NO_ROOTS = {
 @pytest.mark.parametrize(("fun", "jac", "x0"), NO_ROOTS.values(), ids=NO_ROOTS)
 def test_success_is_not_claimed_for_what_is_no_root(fun, jac, x0):
     with np.errstate(all="ignore"):
-        result = raphson.root(fun, [x0], jac=jac)
+        result = raphson.root(fun, [x0], jac=jac, method="newton")
     assert not result.success
 
 
 @pytest.mark.parametrize("jac", ["2-point", "3-point"])
 def test_inconsistent_equations_have_no_root(jac):
     matrix = np.array([[1.0, 2, 3], [4, 5, 6], [7, 8, 9]])
-    result = raphson.root(lambda x: matrix @ x - [1, 2, 4], [-1.0, -1, -1], jac=jac)
+    result = raphson.root(
+        lambda x: matrix @ x - [1, 2, 4], [-1.0, -1, -1], jac=jac, method="newton"
+    )
     assert not result.success
 
 
@@ -326,7 +342,7 @@ def test_inconsistent_equations_have_no_root(jac):
 def test_the_scale_of_the_unknowns_does_not_matter(scale, jac):
     if jac == "exact":
         jac = lambda x: 2 * x / scale**2  # noqa: E731
-    result = raphson.root(lambda x: (x / scale) ** 2 - 2, [scale], jac=jac)
+    result = raphson.root(lambda x: (x / scale) ** 2 - 2, [scale], jac=jac, method="newton")
     assert result.success
     assert abs(result.x[0] / scale - np.sqrt(2)) < 1e-14
 
@@ -337,6 +353,7 @@ def test_a_small_unknown_beside_a_large_one_is_resolved():
         lambda x: [np.exp(x[0] / s) - 2, x[1] - 1000.0],
         [5 * s, 3.0],
         jac=lambda x: [[np.exp(x[0] / s) / s, 0], [0, 1.0]],
+        method="newton",
     )
     assert result.success
     assert abs(result.x[0] / s - np.log(2)) < 1e-12
@@ -348,17 +365,19 @@ def test_a_jacobian_with_the_residual_may_come_in_any_sequence(jac, pair):
     def fun(x):
         return pair([CURVES.residual(x), CURVES.jacobian(x)])
 
-    assert raphson.root(fun, CURVES.start, jac=jac).success
+    assert raphson.root(fun, CURVES.start, jac=jac, method="newton").success
 
 
 def test_infinite_tolerance_stops_at_once():
-    result = raphson.root(CURVES.residual, CURVES.start, jac=CURVES.jacobian, tol=np.inf)
+    result = raphson.root(
+        CURVES.residual, CURVES.start, jac=CURVES.jacobian, tol=np.inf, method="newton"
+    )
     assert result.nit == 1
 
 
 def test_too_few_iterations():
     result = raphson.root(
-        CURVES.residual, CURVES.start, jac=CURVES.jacobian, options={"maxiter": 2}
+        CURVES.residual, CURVES.start, jac=CURVES.jacobian, options={"maxiter": 2}, method="newton"
     )
     assert (result.success, result.status, result.nit) == (False, 0, 2)
     assert "after 2 iterations" in result.message
@@ -372,14 +391,20 @@ def test_the_best_point_is_returned_without_success():
         return np.arctan(x)
 
     result = raphson.root(
-        fun, [1.6], jac=lambda x: 1 / (1 + x**2), options={"line_search": None, "maxiter": 3}
+        fun,
+        [1.6],
+        jac=lambda x: 1 / (1 + x**2),
+        options={"line_search": None, "maxiter": 3},
+        method="newton",
     )
     assert not result.success
     assert result.x[0] == min(seen)[1]
 
 
 def test_a_wrong_jacobian_stalls():
-    result = raphson.root(CURVES.residual, CURVES.start, jac=lambda x: -CURVES.jacobian(x))
+    result = raphson.root(
+        CURVES.residual, CURVES.start, jac=lambda x: -CURVES.jacobian(x), method="newton"
+    )
     assert (result.success, result.status) == (False, -4)
     assert "Jacobian is wrong" in result.message
 
@@ -391,23 +416,34 @@ def test_a_callback_stops_the_solve():
             raise StopIteration
 
     points = []
-    result = raphson.root(CURVES.residual, CURVES.start, jac=CURVES.jacobian, callback=callback)
+    result = raphson.root(
+        CURVES.residual, CURVES.start, jac=CURVES.jacobian, callback=callback, method="newton"
+    )
     assert (result.success, result.status, result.nit) == (False, -5, 2)
     assert np.array_equal(result.x, points[-1])
 
 
 def test_a_root_at_the_start_needs_no_iteration():
-    result = raphson.root(lambda x: x - [1, 2], [1.0, 2.0])
+    result = raphson.root(lambda x: x - [1, 2], [1.0, 2.0], method="newton")
     assert (result.success, result.status, result.nit, result.nfev) == (True, 1, 0, 1)
     assert result.jac is None
 
 
 def test_tolerances():
-    loose = raphson.root(CURVES.residual, CURVES.start, jac=CURVES.jacobian, tol=1e-2)
+    loose = raphson.root(
+        CURVES.residual, CURVES.start, jac=CURVES.jacobian, tol=1e-2, method="newton"
+    )
     assert loose.success
-    assert loose.nit < raphson.root(CURVES.residual, CURVES.start, jac=CURVES.jacobian).nit
+    assert (
+        loose.nit
+        < raphson.root(CURVES.residual, CURVES.start, jac=CURVES.jacobian, method="newton").nit
+    )
     by_residual = raphson.root(
-        CURVES.residual, CURVES.start, jac=CURVES.jacobian, options={"ftol": 1e-2, "xtol": 0}
+        CURVES.residual,
+        CURVES.start,
+        jac=CURVES.jacobian,
+        options={"ftol": 1e-2, "xtol": 0},
+        method="newton",
     )
     assert by_residual.status == 1
     assert 0 < np.max(np.abs(by_residual.fun)) <= 1e-2
@@ -415,7 +451,7 @@ def test_tolerances():
 
 def test_large_systems_are_solved_without_the_gil():
     problem = broyden_tridiagonal(200)
-    result = raphson.root(problem.residual, problem.start, jac=problem.jacobian)
+    result = raphson.root(problem.residual, problem.start, jac=problem.jacobian, method="newton")
     assert result.success
 
 
@@ -439,6 +475,7 @@ def test_iterates_are_invariant_under_a_linear_change_of_the_unknowns(matrix, pr
             jac=jac,
             callback=lambda x, f: kept.append(x),
             options={"maxiter": 4, "xtol": 0},
+            method="newton",
         )
         return np.array(kept)
 
@@ -462,7 +499,9 @@ def test_approximate_jacobians_agree_with_the_exact_one(problem, seed):
     exact = problem.jacobian(x)
     size = np.max(np.abs(exact)) + np.max(np.abs(problem.residual(x)))
     for jac, accuracy in (("2-point", 1e-5), ("3-point", 1e-7), ("cs", 1e-13)):
-        result = raphson.root(problem.residual, x, jac=jac, options={"maxiter": 1})
+        result = raphson.root(
+            problem.residual, x, jac=jac, options={"maxiter": 1}, method="newton"
+        )
         assert np.max(np.abs(result.jac - exact)) <= accuracy * size
 
 
@@ -479,6 +518,7 @@ def test_chosen_difference_steps_are_used(jac, step, x0):
         x0,
         jac=jac,
         options={"diff_step": step, "maxiter": 1},
+        method="newton",
     )
     moved = seen[1] - x0
     assert np.allclose(abs(moved[0]), step * x0[0], rtol=1e-6)

@@ -8,6 +8,8 @@ broyden1
     Roots of systems without their Jacobian: a drop-in for `scipy.optimize.broyden1`.
 root
     Roots of systems of equations, with the call of `scipy.optimize.root`.
+fsolve
+    Roots of systems by Powell's hybrid method: a drop-in for `scipy.optimize.fsolve`.
 lsqtr
     Least squares with bounds: a drop-in for `desc.optimize.lsqtr`.
 checkpoint, load_checkpoint
@@ -17,7 +19,7 @@ patch, unpatch, patched
 
 Classes
 -------
-Broyden1, NewtonSystem, LeastSquares
+Broyden1, NewtonSystem, PowellHybrid, LeastSquares
     The same methods without a loop: they are asked what they want to know, and told.
 Solver
     What they have in common.
@@ -34,7 +36,15 @@ Result
 from raphson import _start  # noqa: F401
 from raphson._broyden1 import broyden1
 from raphson._checkpoint import checkpoint, load_checkpoint
-from raphson._core import Broyden1, LeastSquares, NewtonSystem, Solver, __version__
+from raphson._core import (
+    Broyden1,
+    LeastSquares,
+    NewtonSystem,
+    PowellHybrid,
+    Solver,
+    __version__,
+)
+from raphson._fsolve import fsolve
 from raphson._lsqtr import lsqtr
 from raphson._monitor import Monitor
 from raphson._newton import newton
@@ -53,11 +63,13 @@ __all__ = [
     "Monitor",
     "NewtonSystem",
     "Observer",
+    "PowellHybrid",
     "Result",
     "Solver",
     "__version__",
     "broyden1",
     "checkpoint",
+    "fsolve",
     "load_checkpoint",
     "lsqtr",
     "newton",

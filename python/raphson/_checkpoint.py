@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # A file without a name, which Linux has, is gone with a process that is killed.
 _HAS_UNNAMED_FILES = hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd")
 
-_SOLVERS = (_core.Broyden1, _core.NewtonSystem, _core.LeastSquares)
+_SOLVERS = (_core.Broyden1, _core.NewtonSystem, _core.PowellHybrid, _core.LeastSquares)
 
 
 class _Checkpoint(Observer):
@@ -242,7 +242,7 @@ def load_checkpoint(
 
     Returns
     -------
-    solver : Broyden1, NewtonSystem or LeastSquares
+    solver : Broyden1, NewtonSystem, PowellHybrid or LeastSquares
         Its ``solve`` goes on where the checkpoint was made.
 
     Raises

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self, final
 
 from numpy.typing import ArrayLike
@@ -30,6 +30,15 @@ def root_newton(
     tol: float | None,
     callback: Callback | None,
     options: Mapping[str, Any] | None,
+) -> Any: ...
+def fsolve(
+    fun: Callable[..., Any],
+    x0: ArrayLike,
+    args: tuple[Any, ...],
+    jac: Callable[..., Any] | bool | None,
+    callback: Callback | None,
+    settings: dict[str, Any],
+    of_root: bool,
 ) -> Any: ...
 def broyden1(
     function: Callable[[Any], Any],
@@ -134,6 +143,30 @@ class NewtonSystem(Solver):
     def residual_norm(self) -> float: ...
     @property
     def step_length(self) -> float: ...
+    @property
+    def njev(self) -> int: ...
+
+@final
+class PowellHybrid(Solver):
+    def __new__(
+        cls,
+        x0: ArrayLike,
+        jac: str | None = "exact",
+        *,
+        xtol: float = 1.49012e-08,
+        maxfev: int = 0,
+        band: Sequence[int] | None = None,
+        eps: float | None = None,
+        factor: float = 100,
+        diag: ArrayLike | None = None,
+        col_deriv: bool = False,
+    ) -> Self: ...
+    @classmethod
+    def from_bytes(cls, data: bytes) -> PowellHybrid: ...
+    @property
+    def residual_norm(self) -> float: ...
+    @property
+    def trust_radius(self) -> float: ...
     @property
     def njev(self) -> int: ...
 

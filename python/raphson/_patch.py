@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from raphson._broyden1 import broyden1
 from raphson._core import StandIn
+from raphson._fsolve import fsolve
 from raphson._lsqtr import lsqtr
 from raphson._newton import newton
 from raphson._root import root
@@ -101,8 +102,8 @@ class _Target(NamedTuple):
     # For the user.
     name: str
     ours: Callable[..., Any]
-    # The one method of it that is ours.
-    method: str | None = None
+    # The methods of it that are ours.
+    methods: tuple[str, ...] = ()
     # What ours gets for x0, and what the caller gets for the result of ours.
     start: Callable[[Any], Any] = _unchanged
     result: Callable[[Any], Any] = _unchanged
@@ -112,8 +113,9 @@ class _Target(NamedTuple):
 _TARGETS = {
     "scipy.optimize._zeros_py": _Target("newton", "scipy.optimize.newton", newton),
     "scipy.optimize._nonlin": _Target("broyden1", "scipy.optimize.broyden1", broyden1),
+    "scipy.optimize._minpack_py": _Target("fsolve", "scipy.optimize.fsolve", fsolve),
     "scipy.optimize._root": _Target(
-        "root", "scipy.optimize.root", root, "broyden1", result=_as_scipy_prints_it
+        "root", "scipy.optimize.root", root, ("hybr", "broyden1"), result=_as_scipy_prints_it
     ),
     "desc.optimize.least_squares": _Target(
         "lsqtr",
@@ -214,10 +216,10 @@ class _Guide:
         serves = callable(_argument(args, kwargs, 0, _FUNCTIONS)) and _in_our_precision(
             _argument(args, kwargs, 1, _STARTS)
         )
-        if target.method is not None:
+        if target.methods:
             method = _method(args, kwargs)
             name = f"{name}(method={method!r})"
-            serves = serves and method == target.method
+            serves = serves and method in target.methods
         if not serves:
             calls._count_passed_on(name)
             return self.original, args, kwargs, None
@@ -362,7 +364,8 @@ def patch() -> Calls:
     """
     Replace the originals by ours, everywhere in this process.
 
-    `scipy.optimize.newton`, `broyden1` and ``root(method='broyden1')``, and `desc.optimize.lsqtr`
+    `scipy.optimize.newton`, `fsolve`, `broyden1` and `root` with methods 'hybr' (its default) and
+    'broyden1', and `desc.optimize.lsqtr`
     where DESC is installed, are served by raphson until `unpatch`. Other methods of `root`, and
     arguments that ours refuses, go to the original.
 

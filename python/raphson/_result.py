@@ -55,7 +55,7 @@ class Result(OptimizeResult):  # type: ignore[misc, unused-ignore]
     >>> import raphson
     >>> def residual(x):
     ...     return 2 * x - np.arange(1000)
-    >>> raphson.root(residual, np.ones(1000), jac=lambda x: 2 * np.eye(1000))
+    >>> raphson.root(residual, np.ones(1000), (), "newton", jac=lambda x: 2 * np.eye(1000))
     converged: max |F| = 0.000e+00 after 2 evaluations
       message: Converged: the residual is within ftol.
       success: True

@@ -96,14 +96,34 @@ def _broyden1(
     return _core.root_broyden1(fun, x0, args, pairs, callback, settings)
 
 
-_METHODS = {"newton": _core.root_newton, "broyden1": _broyden1}
+def _hybr(
+    fun: Callable[..., Any],
+    x0: ArrayLike,
+    args: tuple[Any, ...],
+    jac: Callable[..., Any] | bool | str | None,
+    tol: float | None,
+    callback: Callback | None,
+    options: Mapping[str, Any] | None,
+) -> Any:
+    if isinstance(jac, str):
+        raise ValueError(
+            f"jac must be callable, True or None for method 'hybr', not {jac!r}: it has forward "
+            "differences of its own; method 'newton' has others"
+        )
+    settings = _as_dict(options, "options")
+    if tol is not None:
+        settings.setdefault("xtol", tol)
+    return _core.fsolve(fun, x0, args, jac, callback, settings, True)
+
+
+_METHODS = {"hybr": _hybr, "newton": _core.root_newton, "broyden1": _broyden1}
 
 
 def root(
     fun: Callable[..., Any],
     x0: ArrayLike,
     args: Any = (),
-    method: str = "newton",
+    method: str = "hybr",
     jac: Callable[..., Any] | bool | str | None = None,
     tol: float | None = None,
     callback: Callback | None = None,
@@ -122,21 +142,21 @@ def root(
         Starting point, of any shape; finite.
     args : tuple, optional
         Further arguments of `fun` and `jac`.
-    method : {'newton', 'broyden1'}, optional
-        The solver, see Notes.
+    method : {'hybr', 'newton', 'broyden1'}, optional
+        The solver, see Notes; by default 'hybr', as in SciPy.
     jac : callable, bool or {'2-point', '3-point', 'cs'}, optional
-        For 'newton', the Jacobian J, with ``J[i, j]`` the derivative of value i of F with respect
+        For 'hybr' and 'newton', the Jacobian J, with ``J[i, j]`` the derivative of value i of F with respect
         to element j of x, both in C order: a callable ``jac(x, *args)``; True if `fun` returns the
-        pair ``(F, J)``, a tuple or list; or how to approximate it: by finite differences
+        pair ``(F, J)``, a tuple or list; or, for 'newton', how to approximate it: by finite differences
         ('2-point', the default, or '3-point') or by the complex step ('cs', for a real `x0` and a
         `fun` that is analytic and takes complex arrays). J is an array of shape
-        ``(x.size, x.size)`` or ``F.shape + x.shape``, or a scipy.sparse matrix or array, which
-        SciPy's sparse LU factors.
+        ``(x.size, x.size)``; for 'newton' also ``F.shape + x.shape``, or a scipy.sparse matrix or
+        array, which SciPy's sparse LU factors.
     tol : float, optional
         The same as the option ``xtol``; for 'broyden1' the other tolerances are then not used.
     callback : callable ``callback(x, f)``, `Observer`, or list of them, optional
-        Called after every iteration with the new point and its residual ('broyden1': both as
-        one-dimensional arrays). Raising StopIteration in it ends the solve. A `Monitor` records
+        Called after every iteration with the new point and its residual ('broyden1' and 'hybr': both
+        as one-dimensional arrays). Raising StopIteration in it ends the solve. A `Monitor` records
         the iterations, a `checkpoint` saves them.
     options : dict, optional
         Options of the method, see Notes.
@@ -162,11 +182,18 @@ def root(
     See Also
     --------
     newton : Newton's method for one equation.
+    fsolve : The call of SciPy for method 'hybr'.
     broyden1 : The call of SciPy for Broyden's method.
     scipy.optimize.root : The other methods of SciPy.
 
     Notes
     -----
+    **Method 'hybr'** is Powell's hybrid method, see `fsolve`. F and x are one-dimensional. Its
+    options are those of `scipy.optimize.root`: ``xtol``, ``maxfev``, ``band``, ``eps`` (in `fsolve`
+    it is ``epsfcn``), ``factor``, ``diag`` and ``col_deriv``; so are its status (1 is success; -3
+    says that there is a NaN or inf, -5 that it was stopped) and the fields ``fjac``, ``r`` and
+    ``qtf``.
+
     **Method 'newton'** solves :math:`J(x)\,d = -F(x)` in each iteration and moves along the
     Newton step d, see [1]_. By default a line search [2]_ shortens steps that do not reduce
     :math:`\|F\|_2`, so that starts from which plain Newton diverges still converge, or end with
@@ -228,7 +255,7 @@ def root(
     >>> def jac(v):
     ...     x, y = v
     ...     return [[np.exp(x), 1], [2 * x, 4 * y]]
-    >>> solution = raphson.root(fun, [2.0, -2.0], jac=jac)
+    >>> solution = raphson.root(fun, [2.0, -2.0], method="newton", jac=jac)
     >>> solution.success, solution.nit
     (True, 5)
     >>> solution.x

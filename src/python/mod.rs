@@ -5,6 +5,7 @@ mod arrays;
 pub mod broyden;
 mod call;
 mod callable;
+pub mod hybrid;
 mod lapack;
 pub mod lsqtr;
 mod memory;

@@ -1,10 +1,13 @@
 //! What the readers of options have in common.
 
+use std::ffi::CString;
+
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyMapping, PyString};
 
 use super::arrays::{describe, named};
+use super::call::import;
 use super::numbers::{count, real};
 
 /// The value of a keyword; None where it is missing or None.
@@ -43,6 +46,62 @@ pub fn at_least_one(value: &Bound<'_, PyAny>, name: &str) -> PyResult<u64> {
         0 => Err(PyValueError::new_err(format!("{name} must be at least 1, got {value}"))),
         number => Ok(number),
     }
+}
+
+/// An option of a method.
+pub struct Setting<S> {
+    pub name: &'static str,
+    /// Reads a value of it into all settings.
+    pub read: fn(&mut S, &Bound<'_, PyAny>) -> PyResult<()>,
+}
+
+/// The names in a table of options.
+pub fn names<S>(table: &[Setting<S>]) -> Vec<&'static str> {
+    table.iter().map(|setting| setting.name).collect()
+}
+
+/// Settings by a table of options; what is not given has its default. Other names are left alone.
+pub fn read_settings<S: Default>(table: &[Setting<S>], given: &Bound<'_, PyDict>) -> PyResult<S> {
+    let mut settings = S::default();
+    for Setting { name, read } in table {
+        if let Some(value) = given.get_item(name)? {
+            read(&mut settings, &value)?;
+        }
+    }
+    Ok(settings)
+}
+
+/// Warns of options that a method does not have, as SciPy does; `depth` counts the Python functions
+/// from the one that called us to the user's.
+pub fn warn_of_unknown(
+    given: &Bound<'_, PyDict>,
+    names: &[&str],
+    method: &str,
+    depth: i32,
+) -> PyResult<()> {
+    let mut unknown = Vec::new();
+    let mut hints = String::new();
+    for name in given.keys() {
+        let name = name.str()?.to_string_lossy().into_owned();
+        if names.contains(&&*name) {
+            continue;
+        }
+        if let Some(option) = meant(&name, names) {
+            hints += &format!("; for '{name}' write '{option}'");
+        }
+        unknown.push(name);
+    }
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let py = given.py();
+    let category = import(py, "scipy.optimize")?.getattr("OptimizeWarning")?;
+    let text = format!(
+        "Unknown solver options: {}{hints}; method '{method}' has {}",
+        unknown.join(", "),
+        names.join(", ")
+    );
+    PyErr::warn(py, &category, &CString::new(text)?, depth)
 }
 
 /// Refuses what is not among the options of a class.

@@ -4,7 +4,7 @@ use numpy::{PyArrayDescrMethods, PyArrayDyn, PyUntypedArray, PyUntypedArrayMetho
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyList, PyTuple};
 use serde::{Deserialize, Serialize};
 
 use crate::linalg::threads;
@@ -78,6 +78,20 @@ impl<'py> Start<'py> {
         }
         self.unknowns.shape = vec![self.array.len()];
         Ok(self)
+    }
+
+    /// The same as a vector of NumPy's.
+    pub fn flattened(mut self) -> Self {
+        let Unknowns { name, .. } = self.unknowns;
+        self.unknowns = Unknowns { name, ..Unknowns::with_shape(&[self.array.len()]) };
+        self
+    }
+
+    /// A new array of the shape of the unknowns, in the precision that x0 was given in.
+    pub fn in_its_precision(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let shape = PyTuple::new(py, &self.unknowns.shape)?;
+        let copy = call(&self.array.getattr(intern!(py, "flatten"))?, ())?;
+        call(&copy.getattr(intern!(py, "reshape"))?, (shape,))
     }
 
     pub fn field(&self) -> PyResult<FieldOf> {

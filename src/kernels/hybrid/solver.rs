@@ -128,6 +128,8 @@ pub struct Hybrid {
     step: Vec<f64>,
     /// ‖D p‖
     step_size: f64,
+    /// ‖p‖ of the last step that was taken.
+    step_norm: f64,
     #[serde(with = "saved::vector")]
     trial: Vec<f64>,
     #[serde(with = "saved::vector")]
@@ -168,7 +170,8 @@ impl Kernel for Hybrid {
             self.point.copy_from_slice(x0);
         }
         self.residual.clear();
-        (self.residual_norm, self.point_size, self.step_size) = (f64::NAN, f64::NAN, f64::NAN);
+        (self.residual_norm, self.point_size) = (f64::NAN, f64::NAN);
+        (self.step_size, self.step_norm) = (f64::NAN, f64::NAN);
         self.radius = Radius { length: f64::NAN, ..Radius::default() };
         self.progress = Progress::default();
         (self.iterations, self.evaluations, self.jacobians) = (0, 0, 0);
@@ -230,12 +233,11 @@ impl Kernel for Hybrid {
     }
 
     fn figures(&self) -> Figures {
-        let step_norm = if self.step_size.is_nan() { f64::NAN } else { scaled_norm(&self.step) };
         Figures {
             iterations: self.iterations,
             residual_norm: self.residual_norm,
             cost: 0.5 * self.residual_norm * self.residual_norm,
-            step_norm,
+            step_norm: self.step_norm,
             trust_radius: self.radius.length,
             ..Figures::default()
         }
@@ -258,6 +260,7 @@ impl Hybrid {
             dogleg: Dogleg::default(),
             step: Vec::new(),
             step_size: f64::NAN,
+            step_norm: f64::NAN,
             trial: Vec::new(),
             trial_residual: Vec::new(),
             rotated_prediction: Vec::new(),
@@ -459,6 +462,7 @@ impl Hybrid {
 
     fn accept(&mut self, trial_norm: f64) {
         self.point.copy_from_slice(&self.trial);
+        self.step_norm = scaled_norm(&self.step);
         self.residual.copy_from_slice(&self.trial_residual);
         self.point_size = size_of(&self.point, &self.scale, &mut self.work);
         self.residual_norm = trial_norm;

@@ -180,6 +180,10 @@ impl<'py> Functions<'py> {
                     }
                     evaluated = true;
                     let (x, ticket) = held.question(py)?;
+                    if next == Next::Jacobian && !held.session()?.jacobian_is_of_the_last_residual()
+                    {
+                        self.forget_jacobian();
+                    }
                     drop(held);
                     let (value, name) = self.value_at(x, next)?;
                     held = Solver::hold(solver)?;
@@ -194,6 +198,12 @@ impl<'py> Functions<'py> {
         matches!((&self.jacobians, next), (Jacobians::WithResidual(Some(_)), Next::Jacobian))
     }
 
+    fn forget_jacobian(&mut self) {
+        if let Jacobians::WithResidual(kept) = &mut self.jacobians {
+            *kept = None;
+        }
+    }
+
     fn value_at(
         &mut self,
         x: Bound<'py, PyAny>,
@@ -205,7 +215,8 @@ impl<'py> Functions<'py> {
         }
     }
 
-    fn residual_at(&mut self, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    /// F at a point.
+    pub fn residual_at(&mut self, x: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let returned = self.residual.call(x)?;
         match &mut self.jacobians {
             Jacobians::WithResidual(kept) => {
@@ -217,14 +228,16 @@ impl<'py> Functions<'py> {
         }
     }
 
-    fn jacobian_at(
+    /// J at a point, and the name of what gave it.
+    pub fn jacobian_at(
         &mut self,
         x: &Bound<'py, PyAny>,
     ) -> PyResult<(Bound<'py, PyAny>, &'static str)> {
         match &mut self.jacobians {
             Jacobians::Callable(jacobian) => Ok((jacobian.call(x)?, jacobian.name)),
             Jacobians::WithResidual(kept) => {
-                // A solver that was saved may ask for the Jacobian first.
+                // A solver that was saved may ask for the Jacobian first, and one that has gone back
+                // for that of an earlier point.
                 let jacobian = match kept.take() {
                     Some(jacobian) => jacobian,
                     None => pair(&self.residual.call(x)?, x, self.residual.name)?.1,

@@ -4,6 +4,7 @@
 pub mod approximation;
 pub mod errand;
 pub mod functions;
+pub mod of_kernel;
 pub mod saving;
 pub mod session;
 
@@ -160,6 +161,18 @@ impl Solver {
         self.asked = false;
         self.told += 1;
         Ok(())
+    }
+
+    /// Tells the residual at the start, which is known already.
+    pub fn tell_first(
+        solver: &Bound<'_, Self>,
+        residual: &Bound<'_, PyAny>,
+        name: &str,
+    ) -> PyResult<()> {
+        let mut held = Self::hold(solver)?;
+        held.advance(solver.py())?;
+        let ticket = held.told;
+        held.answer(residual, name, ticket)
     }
 
     pub fn figures(solver: &Bound<'_, Self>) -> PyResult<Figures> {

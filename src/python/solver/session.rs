@@ -67,6 +67,11 @@ pub trait Session: Send + Sync {
         name: &str,
     ) -> PyResult<Option<Box<dyn Session>>>;
 
+    /// Whether the Jacobian that is asked for is that of the point where the residual was told last.
+    fn jacobian_is_of_the_last_residual(&self) -> bool {
+        true
+    }
+
     /// The report has been made, and perhaps somebody wants to stop.
     fn reported(&mut self, py: Python<'_>, stop: bool) -> PyResult<()>;
 
