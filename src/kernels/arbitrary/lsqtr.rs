@@ -159,10 +159,12 @@ fn terminations() -> impl Strategy<Value = Termination> {
 fn setups() -> impl Strategy<Value = Setup> {
     // Some of the ways to go depend on there being at least 32 unknowns.
     let unknowns = prop_oneof![9 => 1..13usize, 1 => 30..36usize];
-    let unknowns = unknowns.prop_flat_map(|count| prop::collection::vec(unknown(), count));
+    let unknowns = unknowns.prop_flat_map(|count| prop::collection::vec(unknown(), count)).boxed();
     let scale = prop::option::weighted(0.4, prop_oneof![1e-3..1e3, finite()]);
     let method = select(vec![Method::Qr, Method::Svd, Method::Cholesky]);
-    (unknowns, scale, terminations(), radii(), method, any::<bool>()).prop_map(
+    // Boxed, because without optimization their values do not fit on the stack of a test's thread.
+    let (terminations, radii) = (terminations().boxed(), radii().boxed());
+    (unknowns, scale, terminations, radii, method, any::<bool>()).prop_map(
         |(unknowns, scale, termination, radius, method, scaled_termination)| {
             let part = |k: usize| unknowns.iter().map(|unknown| unknown[k]).collect::<Vec<f64>>();
             let bounds = Bounds { lower: part(0), upper: part(2) };
