@@ -160,8 +160,8 @@ class TestRefusals:
         label, saved = unpacker
         change(saved)
         content = msgpack.packb(label) + msgpack.packb(saved)
-        header = struct.pack("=8sIIQ", data[:8], 1, zlib.crc32(content), len(content))
-        return header + content
+        header = struct.pack("=IQ", zlib.crc32(content), len(content))
+        return data[:12] + header + content
 
     def expect_refusal(self, solver, change):
         same = type(solver).from_bytes(self.forged(solver, lambda saved: None))

@@ -55,9 +55,8 @@ class _Checkpoint(Observer):
             # Hours of work are worth more than their copy.
             # Without the name of the temporary file, which is another one each time: Python shows
             # a warning with the same text once.
-            message = (
-                f"{self.path} was not written, and stays as it was: {error.strerror or error}"
-            )
+            reason = f"{error.strerror or error}: {self.path}"
+            message = f"the checkpoint was not written, and the last one stays: {reason}"
             warnings.warn(message, RuntimeWarning, stacklevel=2)
         self._values = 0
         self._saved_at = time.monotonic()
