@@ -21,7 +21,7 @@ def newton(func=lambda x: x * x - 2, x0=1.0, **kwargs):
 
 
 def root(fun=lambda x: x * x - 2, x0=(1.0, 2.0), **kwargs):
-    return raphson.root(fun, x0, **kwargs, method="newton")
+    return raphson.root(fun, x0, **({"method": "newton"} | kwargs))
 
 
 BAD_INPUT = {
@@ -338,7 +338,8 @@ def test_interrupts_while_numbers_are_read_come_through(call):
     [
         "raphson.newton(operator.neg, [1.0, 2.0], operator.pos, maxiter=10**12)",
         "raphson.newton(slowly, 1.0, maxiter=10**12)",
-        "raphson.root(slowly, [1.0], options={'maxiter': 10**12, 'line_search': None, 'xtol': 0}, method='newton')",
+        "raphson.root(slowly, [1.0], (), 'newton', "
+        "options={'maxiter': 10**12, 'line_search': None, 'xtol': 0})",
     ],
 )
 def test_interrupts_stop_a_solve(solve):

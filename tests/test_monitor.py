@@ -59,7 +59,9 @@ def test_the_record_is_what_the_solver_says(solve):
     solver = by_hand(solve, at_hand)
     record = without_time(monitor)
     assert record["nit"] == list(range(solver.nit + 1))
-    assert record["nfev"][0] <= 1 < record["nfev"][-1] <= solver.nfev
+    # SciPy calls the function twice before it begins.
+    before = 2 if solve.solver is raphson.PowellHybrid else 1
+    assert record["nfev"][0] <= before < record["nfev"][-1] <= solver.nfev + before
     # By hand the solver has gone on to its next question, so more may be evaluated by then.
     names = record.keys() - {"nfev", "njev"}
     assert {name: record[name] for name in names} == {

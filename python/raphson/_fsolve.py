@@ -81,8 +81,8 @@ def fsolve(
     Raises
     ------
     TypeError
-        If a function returns an array of another shape or complex numbers, or an argument is not of
-        the expected type.
+        If a function returns an array of another shape or complex numbers, or an argument is not
+        of the expected type.
     ValueError
         If an argument has a value that does not fit.
 
