@@ -97,9 +97,9 @@ BAD_INPUT = {
     ),
     "root: method": (
         root,
-        {"method": "hybr"},
+        {"method": "krylov"},
         ValueError,
-        "method must be one of 'newton'.*'hybr'.*scipy.optimize.root",
+        "method must be one of 'hybr'.*'newton'.*'krylov'.*scipy.optimize.root",
     ),
     "root: method type": (root, {"method": 3}, ValueError, "method must be one of"),
     "root: jac": (root, {"jac": "exact"}, ValueError, "jac must be callable, True, None"),

@@ -283,10 +283,13 @@ impl<M: Method> Session for OfKernel<M> {
 
     fn figures(&self) -> Figures {
         let figures = self.kernel.figures();
+        // What was called before the kernel has asked shows with its first residual.
+        let known = !self.kernel.residual().is_empty();
+        let Counts { evaluations, calls } = if known { self.counts } else { Counts::default() };
         Figures {
             iterations: figures.iterations,
-            evaluations: self.counts.evaluations,
-            calls: self.counts.calls,
+            evaluations,
+            calls,
             jacobians: M::jacobians(&self.kernel),
             residual_norm: figures.residual_norm,
             cost: (!M::SQUARE).then_some(figures.cost),
