@@ -146,18 +146,18 @@ def root(
         The solver, see Notes; by default 'hybr', as in SciPy.
     jac : callable, bool or {'2-point', '3-point', 'cs'}, optional
         For 'hybr' and 'newton', the Jacobian J, with ``J[i, j]`` the derivative of value i of F
-        with respect to element j of x, both in C order: a callable ``jac(x, *args)``; True if `fun` returns the
-        pair ``(F, J)``, a tuple or list; or, for 'newton', how to approximate it: by finite
-        differences ('2-point', the default, or '3-point') or by the complex step ('cs', for a real `x0` and a
-        `fun` that is analytic and takes complex arrays). J is an array of shape
-        ``(x.size, x.size)``; for 'newton' also ``F.shape + x.shape``, or a scipy.sparse matrix or
-        array, which SciPy's sparse LU factors.
+        with respect to element j of x, both in C order: a callable ``jac(x, *args)``; True if
+        `fun` returns the pair ``(F, J)``, a tuple or list; or, for 'newton', how to approximate
+        it: by finite differences ('2-point', the default, or '3-point') or by the complex step
+        ('cs', for a real `x0` and a `fun` that is analytic and takes complex arrays). J is an
+        array of shape ``(x.size, x.size)``; for 'newton' also ``F.shape + x.shape``, or a
+        scipy.sparse matrix or array, which SciPy's sparse LU factors.
     tol : float, optional
         The same as the option ``xtol``; for 'broyden1' the other tolerances are then not used.
     callback : callable ``callback(x, f)``, `Observer`, or list of them, optional
         Called after every iteration with the new point and its residual ('broyden1' and 'hybr':
-        both as one-dimensional arrays). Raising StopIteration in it ends the solve. A `Monitor` records
-        the iterations, a `checkpoint` saves them.
+        both as one-dimensional arrays). Raising StopIteration in it ends the solve. A `Monitor`
+        records the iterations, a `checkpoint` saves them.
     options : dict, optional
         Options of the method, see Notes.
 
@@ -190,9 +190,9 @@ def root(
     -----
     **Method 'hybr'** is Powell's hybrid method, see `fsolve`. F and x are one-dimensional. Its
     options are those of `scipy.optimize.root`: ``xtol``, ``maxfev``, ``band``, ``eps`` (in
-    `fsolve` it is ``epsfcn``), ``factor``, ``diag`` and ``col_deriv``; so are its status (1 is success; -3
-    says that there is a NaN or inf, -5 that it was stopped) and the fields ``fjac``, ``r`` and
-    ``qtf``.
+    `fsolve` it is ``epsfcn``), ``factor``, ``diag`` and ``col_deriv``; so are its status (1 is
+    success; -3 says that there is a NaN or inf, -5 that it was stopped) and the fields ``fjac``,
+    ``r`` and ``qtf``.
 
     **Method 'newton'** solves :math:`J(x)\,d = -F(x)` in each iteration and moves along the
     Newton step d, see [1]_. By default a line search [2]_ shortens steps that do not reduce
