@@ -52,7 +52,7 @@ def root(order, jac, start=0.0, **options):
     jac = dense if jac is None else jac
 
     def solve():
-        raphson.root(fun, np.full(order, start), jac=jac, options=options)
+        raphson.root(fun, np.full(order, start), jac=jac, options=options, method="newton")
 
     return solve
 
@@ -61,7 +61,7 @@ def sparse(order):
     def jac(x):
         return scipy.sparse.diags_array(1 + 0.5 * np.sin(x + LINE))
 
-    return lambda: raphson.root(chain, LINE, jac=jac)
+    return lambda: raphson.root(chain, LINE, jac=jac, method="newton")
 
 
 def lsqtr(rows, columns, jac=None, deficient=False, **keywords):
@@ -175,8 +175,10 @@ def attempt(solve, extra):
 def main(step, names):
     # What is loaded with the first solve is not what is looked at here, nor are the buffers that
     # OpenBLAS, NumPy's and SciPy's, takes once.
-    raphson.root(lambda x: x - 1, np.zeros(2), jac=lambda x: np.eye(2))
-    raphson.root(lambda x: x - 1, np.zeros(2), jac=lambda x: scipy.sparse.eye_array(2))
+    raphson.root(lambda x: x - 1, np.zeros(2), jac=lambda x: np.eye(2), method="newton")
+    raphson.root(
+        lambda x: x - 1, np.zeros(2), jac=lambda x: scipy.sparse.eye_array(2), method="newton"
+    )
     raphson.lsqtr(lambda x: x - 1, np.zeros(2), "2-point", verbose=0)
     raphson.newton(lambda x: x - 1, np.zeros(3), full_output=True)
     np.ones((300, 300)) @ np.ones(300)

@@ -64,7 +64,7 @@ def test_least_squares_in_single_precision(fun, jac, start):
 @pytest.mark.parametrize("jac", ["2-point", "3-point"])
 @pytest.mark.parametrize("fun", SYSTEMS.values(), ids=SYSTEMS)
 def test_systems_in_single_precision(fun, jac, options):
-    solution = raphson.root(fun, [2.0, -2.0], jac=jac, options=options)
+    solution = raphson.root(fun, [2.0, -2.0], jac=jac, options=options, method="newton")
     assert solution.success
     assert np.allclose(solution.x, CROSSING, rtol=3e-6)
     if solution.status == 2:
@@ -83,7 +83,7 @@ def test_jax_in_its_default_precision():
         lambda v: jax.numpy.array([jax.numpy.exp(v[0]) + v[1] - 2, v[0] ** 2 + 2 * v[1] ** 2 - 6])
     )
     for residual in (system, lambda v: np.asarray(system(v), dtype=float)):
-        solution = raphson.root(residual, [2.0, -2.0])
+        solution = raphson.root(residual, [2.0, -2.0], method="newton")
         assert solution.success
         assert np.allclose(solution.x, CROSSING, rtol=3e-6)
 
@@ -128,7 +128,7 @@ def test_a_column_that_a_wider_step_moves_is_not_zero(jac):
     fit = raphson.lsqtr(hidden, [1.0, 1.0], jac, verbose=0)
     assert not fit.success or np.allclose(fit.x, [0.5, 2.0], rtol=1e-3)
     assert abs(fit.x[1] - 2.0) < 1e-3
-    solution = raphson.root(hidden, [1.0, 1.0], jac=jac)
+    solution = raphson.root(hidden, [1.0, 1.0], jac=jac, method="newton")
     assert np.allclose(solution.x, [0.5, 2.0], rtol=1e-3)
 
 
@@ -162,7 +162,7 @@ def test_smooth_functions_cost_nothing_more(fun, jac, calls, start):
     fit = raphson.lsqtr(counted, start, jac, verbose=0)
     assert counted.calls == fit.nfev + calls * fit.njev
     counted = Counted(fun)
-    solution = raphson.root(counted, start, jac=jac)
+    solution = raphson.root(counted, start, jac=jac, method="newton")
     assert counted.calls == solution.nfev
     assert solution.success
 
@@ -199,7 +199,7 @@ def test_the_complex_step_refuses_what_drops_every_imaginary_part(fun):
     with pytest.raises(ValueError, match=what):
         raphson.lsqtr(fun, [1.0, 1.5], "cs", verbose=0)
     with pytest.raises(ValueError, match=what):
-        raphson.root(fun, [1.0, 1.5], jac="cs")
+        raphson.root(fun, [1.0, 1.5], jac="cs", method="newton")
 
 
 def test_a_refused_answer_leaves_the_solver_as_it_was():
@@ -227,7 +227,7 @@ DROPS_SOME = {
 def test_the_complex_step_ends_where_one_component_drops_it(what, fun):
     for result, status in (
         (raphson.lsqtr(fun, [1.0, 1.5], "cs", verbose=0), -8),
-        (raphson.root(fun, [1.0, 1.5], jac="cs"), -6),
+        (raphson.root(fun, [1.0, 1.5], jac="cs", method="newton"), -6),
     ):
         assert (result.success, result.status) == (False, status)
         assert what in result.message
@@ -304,11 +304,11 @@ CARBONATES = [
 def test_seven_carbonate_species_without_scaling(water, jac):
     fun = carbonate(*water)
     start = np.full(7, 1e-7)
-    solution = raphson.root(fun, start, jac=jac)
+    solution = raphson.root(fun, start, jac=jac, method="newton")
     assert solution.success
     assert solution.nit <= 10
     assert solution.nfev < 150
-    exact = raphson.root(fun, start, jac="cs").x
+    exact = raphson.root(fun, start, jac="cs", method="newton").x
     assert np.allclose(solution.x, exact, rtol=1e-7, atol=0)
 
 
@@ -331,5 +331,5 @@ def test_a_jacobian_that_the_user_gives_is_asked_for_once_an_iteration():
         calls.append(x)
         return np.diag(1.02 * np.cos(x) - 2.0)
 
-    raphson.root(lambda x: np.sin(x) - 0.9 * x - 1.0, [3.0, -4.0], jac=wrong)
+    raphson.root(lambda x: np.sin(x) - 0.9 * x - 1.0, [3.0, -4.0], jac=wrong, method="newton")
     assert len(calls) == len({x.tobytes() for x in calls})
