@@ -5,9 +5,10 @@ use ndarray::{Array2, IxDyn};
 use ndarray_linalg::c64;
 use numpy::npyffi::PY_ARRAY_API;
 use numpy::{
-    Element, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods,
+    Element, PyArrayDescr, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyUntypedArray,
+    PyUntypedArrayMethods,
 };
-use pyo3::exceptions::{PyAttributeError, PyOverflowError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyAttributeError, PyException, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -120,25 +121,35 @@ pub fn read<T: Entry>(object: &Bound<'_, PyAny>, name: &str, into: &mut Vec<T>) 
 
 /// The relative rounding error of the numbers in an array, or in a list of NumPy's numbers; None
 /// where they are those of double precision, or of no type that says so.
-pub fn precision(object: &Bound<'_, PyAny>) -> Option<f64> {
+pub fn precision(object: &Bound<'_, PyAny>) -> PyResult<Option<f64>> {
+    let py = object.py();
+    match single_or_half(object) {
+        // An object that cannot say it has none. An interrupt that comes meanwhile is not its own.
+        Err(error) if error.is_instance_of::<PyException>(py) => Ok(None),
+        outcome => outcome,
+    }
+}
+
+fn single_or_half(object: &Bound<'_, PyAny>) -> PyResult<Option<f64>> {
     let py = object.py();
     let first = match object.cast_exact::<PyList>() {
-        Ok(list) => list.get_item(0).ok()?,
+        Ok(list) => list.get_item(0)?,
         Err(_) => match object.cast_exact::<PyTuple>() {
-            Ok(tuple) => tuple.get_item(0).ok()?,
+            Ok(tuple) => tuple.get_item(0)?,
             Err(_) => object.clone(),
         },
     };
     if first.is_exact_instance_of::<PyFloat>() {
-        return None;
+        return Ok(None);
     }
-    let dtype = first.getattr_opt(intern!(py, "dtype")).ok()??;
-    let name = dtype.getattr_opt(intern!(py, "name")).ok()??;
-    match &*name.str().ok()?.to_string_lossy() {
-        "float32" | "complex64" => Some(f32::EPSILON.into()),
-        "float16" => Some(2f64.powi(-10)),
+    let Some(dtype) = first.getattr_opt(intern!(py, "dtype"))? else { return Ok(None) };
+    // Not the name, which NumPy puts together by Python code each time.
+    let Ok(dtype) = dtype.cast_into::<PyArrayDescr>() else { return Ok(None) };
+    Ok(match dtype.char() {
+        b'f' | b'F' => Some(f32::EPSILON.into()),
+        b'e' => Some(2f64.powi(-10)),
         _ => None,
-    }
+    })
 }
 
 fn shape_of(object: &Bound<'_, PyAny>, name: &str) -> PyResult<IxDyn> {

@@ -277,8 +277,8 @@ impl Session for Iteration {
         } else if matches!(self.state.kernel.ask(), Ask::Jacobian) {
             self.tell_jacobian(value, name)?;
         } else {
+            self.state.jacobian_source.look_at(value)?;
             self.tell_residual(value, name)?;
-            self.state.jacobian_source.look_at(value);
             self.state.calls += 1;
         }
         Ok(None)

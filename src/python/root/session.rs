@@ -218,7 +218,7 @@ impl<T: Entry> Session for Iteration<T> {
             self.state.unknowns.expect_count(self.buffer.len(), value, name)?;
             self.state.residual_shape.clear();
             self.state.residual_shape.extend_from_slice(shape.slice());
-            self.state.jacobian_source.look_at(value);
+            self.state.jacobian_source.look_at(value)?;
             self.follow_precision();
             self.state.kernel.tell_residual(&self.buffer);
             self.state.evaluations += 1;

@@ -128,12 +128,13 @@ impl<T: Entry> Source<T> {
     }
 
     /// Looks at the numbers that the residual is made of, whose precision the steps follow.
-    pub fn look_at(&mut self, value: &Bound<'_, PyAny>) {
+    pub fn look_at(&mut self, value: &Bound<'_, PyAny>) -> PyResult<()> {
         if let Some(approximator) = &mut self.approximator
-            && let Some(precision) = arrays::precision(value)
+            && let Some(precision) = arrays::precision(value)?
         {
             approximator.coarsen(precision);
         }
+        Ok(())
     }
 
     /// The relative error of the residual, where an approximation had to follow it; otherwise 0.
