@@ -206,6 +206,8 @@ def _classes():
     yield from _solver("Broyden1", broyden, CHAIN_START, _chain, None, takes_complex=True)
     newton = raphson.NewtonSystem
     yield from _solver("NewtonSystem", newton, CHAIN_START, _chain, _chain_jacobian)
+    hybrid = raphson.PowellHybrid
+    yield from _solver("PowellHybrid", hybrid, CHAIN_START, _chain, _chain_jacobian)
     approximated = lambda start: newton(start, "2-point", xtol=1e-3, maxiter=20)  # noqa: E731
     yield from _solver("NewtonSystem: 2-point", approximated, CHAIN_START, _chain, None)
     least = lambda start: raphson.LeastSquares(start, bounds=BOUNDS)  # noqa: E731
